@@ -43,6 +43,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, LeaseLost, PrefectUnavailable, reason_of
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
+from anime.jobs.shared_batches import leave_to_other_runs
 from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
 from anime.retry_policies import MONITOR_STEP, cancel_until_ended
 
@@ -242,6 +243,7 @@ class Monitor:
         return states
 
     async def _carry_out(self, decided: Sequence[_Decided], done: MonitorCounts) -> None:
+        decided = await self._without_shared(decided)
         waiting = [each for each in decided if each.job.status is JobStatus.QUEUED]
         begun = [each for each in decided if each.job.status is not JobStatus.QUEUED]
         for each in (
@@ -263,6 +265,21 @@ class Monitor:
             left = await self._replace_runs(chosen)
             done.dispatched += await self._restart_batches(left)
             done.dispatched += await self._dispatch([each.job.job_id for each in left])
+
+    async def _without_shared(self, decided: Sequence[_Decided]) -> Sequence[_Decided]:
+        """The same without the jobs of cancelled batches that other runs of these go on with."""
+        cancelled: dict[UUID, list[UUID]] = {}
+        for each in decided:
+            if isinstance(each.decision, CancelJob) and each.job.batch_run_id is not None:
+                cancelled.setdefault(each.job.batch_run_id, []).append(each.job.job_id)
+        left: set[UUID] = set()
+        api = self._dispatcher.api
+        for run_id, job_ids in cancelled.items():
+            name = str((await api.run_parameters(run_id)).get("name"))
+            left |= await leave_to_other_runs(
+                self._database, api, name, job_ids, cancelled_run=run_id
+            )
+        return [each for each in decided if each.job.job_id not in left]
 
     def _first(
         self, decided: Sequence[_Decided], kind: type[Decision] | UnionType, limit: int

@@ -6,8 +6,9 @@ a run. https://docs.prefect.io/v3/api-ref/rest-api
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import count
 from typing import Any, Self
 from uuid import UUID
 
@@ -23,9 +24,11 @@ from anime.settings.addresses import not_known
 
 TIMEOUT_SECONDS = 5.0
 RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
+WHOLE_RUNS_PER_REQUEST = 10  # with their parameters, which may be 25 MB each
 TRACEPARENT_LABEL = "__OTEL_TRACEPARENT"  # where Prefect looks for it: prefect.telemetry
 _FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _WAITING_STATES = frozenset({"SCHEDULED", "PAUSED"})
+_STATES_GOING_ON = _WAITING_STATES | {"PENDING", "RUNNING"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,28 @@ class PrefectApi:
         """What the run was started with, which stays readable when it has ended."""
         found = await self._request("GET", f"/flow_runs/{run_id}", not_found=f"has no run {run_id}")
         return dict(found.get("parameters") or {})
+
+    async def runs_going_on(self, flow: str) -> dict[UUID, dict[str, JsonValue]]:
+        """What the runs of that flow were started with that go on now, or wait for a worker.
+
+        Those that a schedule begins later are not among them.
+        """
+        wanted: dict[str, JsonValue] = {
+            "flows": {"name": {"any_": [flow]}},
+            "flow_runs": {
+                "state": {"type": {"any_": [*_STATES_GOING_ON]}},
+                "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+            },
+            "limit": WHOLE_RUNS_PER_REQUEST,
+        }
+        runs: dict[UUID, dict[str, JsonValue]] = {}
+        for offset in count(0, WHOLE_RUNS_PER_REQUEST):
+            body = wanted | {"offset": offset}
+            found = await self._request("POST", "/flow_runs/filter", body=body)
+            runs |= {UUID(run["id"]): dict(run.get("parameters") or {}) for run in found}
+            if len(found) < WHOLE_RUNS_PER_REQUEST:
+                break
+        return runs
 
     async def run_states(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
         """The states of those of the runs that are there; at most 200 runs at a time."""

@@ -14,10 +14,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 
-from anime.core.batches import BatchRequest, expand, possible_jobs_of
+from anime.core.batches import BatchRequest, each_child, possible_jobs_of
 from anime.core.labels import label_of
-from anime.errors import AnimeError, DatabaseUnavailable, JobCancelled, LeaseLost
+from anime.errors import (
+    AnimeError,
+    DatabaseUnavailable,
+    JobCancelled,
+    LeaseLost,
+    PrefectUnavailable,
+)
+from anime.jobs.shared_batches import leave_to_other_runs
 from anime.jobs.shot_events import publish_shots_of
+from anime.net.prefect_api import PrefectApi
 from anime.retry_policies import BATCH_CHILD, cancel_until_ended
 from anime.runs.connections import Connections
 from anime.runs.generation import run_generation
@@ -183,10 +191,21 @@ def _unexpected(bug: Exception) -> AnimeError:
 
 
 async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Stop the jobs of a cancelled batch that have not ended. A cancellation hook."""
+    """Stop the jobs that a cancelled batch has not ended, unless another run goes on with them.
+
+    A cancellation hook.
+    """
     del flow, state
-    job_ids = possible_jobs_of(expand(BatchRequest.model_validate(flow_run.parameters)))
+    asked, settings = BatchRequest.model_validate(flow_run.parameters), get_settings()
+    job_ids = set(possible_jobs_of(each_child(asked)))
     blocks = await load_blocks()
     async with blocks.database.client() as database, blocks.redis.client() as publisher:
+        try:
+            async with PrefectApi.from_settings(settings) as api:
+                job_ids -= await leave_to_other_runs(
+                    database, api, asked.name, job_ids, cancelled_run=flow_run.id
+                )
+        except PrefectUnavailable as fault:
+            _log.warning("Other runs of the batch find its jobs cancelled: %s", fault)
         await cancel_all(database, publisher, blocks.comfyui, job_ids)
-        await publish_shots_of(database, publisher, job_ids, settings=get_settings())
+        await publish_shots_of(database, publisher, job_ids, settings=settings)

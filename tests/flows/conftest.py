@@ -119,6 +119,7 @@ def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
 @pytest_asyncio.fixture
 async def studio(
     prefect_server: None,
+    prefect_url: str,
     redis_url: str,
     database_url: str,
     rehearsal_config: RehearsalConfig,
@@ -134,6 +135,7 @@ async def studio(
     library = tmp_path / "library"
     library.mkdir()
     async with serving(rehearsal_config) as comfyui_url, Database(database_url) as database:
+        monkeypatch.setenv("PREFECT_API_URL", prefect_url)
         monkeypatch.setenv("ANIME_COMFYUI_URL", comfyui_url)
         monkeypatch.setenv("ANIME_DATABASE_URL", database_url)
         monkeypatch.setenv("ANIME_REDIS_URL", redis_url)

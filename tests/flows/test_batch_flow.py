@@ -323,6 +323,34 @@ class TestWithRendersOneCanWatch:
             queue = (await http.get("/queue")).json()
         assert queue == {"queue_running": [], "queue_pending": []}
 
+    async def test_a_cancelled_run_of_a_batch_leaves_its_jobs_to_another_that_renders_them(
+        self, studio: RehearsalStudio, held: Path
+    ) -> None:
+        held.touch()
+        asked = parameters(name="twice", prompts=["once"], requests=[{"prompt": "both"}])
+        first = asyncio.create_task(paths_of(**asked))
+        async with asyncio.timeout(HUNG_SECONDS):
+            while len([job for job in await jobs_of(studio) if job.prompt_id]) < 2:
+                await asyncio.sleep(0.05)
+        [run_id] = {job.flow_run_id for job in await jobs_of(studio)}
+        more = parameters(name="twice", prompts=["new"], requests=[{"prompt": "both"}])
+        second = asyncio.create_task(paths_of(**more))
+        async with asyncio.timeout(HUNG_SECONDS):
+            while len(await jobs_of(studio)) < 3:
+                await asyncio.sleep(0.05)
+        first.cancel()
+        await asyncio.wait([first], timeout=HUNG_SECONDS)
+        flow_run = FlowRun(id=run_id, flow_id=uuid4(), parameters=asked)
+        await cancel_children(batch, flow_run, Cancelled())
+        held.unlink()
+        assert len(await asyncio.wait_for(second, HUNG_SECONDS)) == 2
+        statuses = {job.prompt: job.status for job in await jobs_of(studio)}
+        assert statuses == {
+            "once": JobStatus.CANCELLED,
+            "both": JobStatus.COMPLETED,
+            "new": JobStatus.COMPLETED,
+        }
+
 
 async def test_a_batch_before_its_first_job_can_be_cancelled(studio: RehearsalStudio) -> None:
     asked = BatchRequest.model_validate(parameters(prompts=["a", "b"]))

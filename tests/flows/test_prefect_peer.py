@@ -15,6 +15,7 @@ from tests.integration.prefect_peer import AUTH, running_prefect_peer
 NAMES = {"deployment": "generate/generate", "pool": "anime"}
 CANCELLED = {"state": {"type": "CANCELLED", "name": "Cancelled", "message": "no"}, "force": True}
 FINAL = {"id": {"any_": ["{run}", "{nobody}"]}, "state": {"type": {"any_": ["CANCELLED"]}}}
+BEGUN = {"id": {"any_": ["{run}"]}, "expected_start_time": {"before_": "2100-01-01T00:00:00Z"}}
 # What is asked for one after the other, with what stands for the ids of each server.
 ASKED: list[tuple[str, str, Any]] = [
     ("GET", "/admin/version", None),
@@ -36,6 +37,10 @@ ASKED: list[tuple[str, str, Any]] = [
     ("POST", "/flow_runs/{run}/set_state", {"state": {"type": "GONE"}}),
     ("POST", "/flow_runs/{run}/set_state", {"force": True}),
     ("POST", "/flow_runs/filter", {"flow_runs": FINAL}),
+    ("POST", "/flow_runs/filter", {"flow_runs": BEGUN, "flows": {"name": {"any_": ["generate"]}}}),
+    ("POST", "/flow_runs/filter", {"flow_runs": BEGUN, "flows": {"name": {"any_": ["batch"]}}}),
+    ("POST", "/flow_runs/filter", {"flow_runs": BEGUN, "limit": 1, "offset": 1}),
+    ("POST", "/flow_runs/filter", {"flow_runs": BEGUN, "offset": -1}),
     ("POST", "/flow_runs/{run}/set_state", CANCELLED),
     ("POST", "/flow_runs/{run}/set_state", {"state": {"type": "CRASHED"}}),
     ("POST", "/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}}),

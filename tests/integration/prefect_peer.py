@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import uvicorn
 from prefect.server.schemas.actions import DeploymentFlowRunCreate, StateCreate
-from prefect.server.schemas.filters import FlowRunFilter
+from prefect.server.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.server.schemas.states import TERMINAL_STATES, StateType
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
@@ -43,7 +43,9 @@ class Asked(BaseModel):
 
 class RunsWanted(Asked):
     flow_runs: FlowRunFilter
+    flows: FlowFilter | None = None
     limit: int = Field(MOST_RUNS, ge=0, le=MOST_RUNS)
+    offset: int = Field(0, ge=0)
 
 
 class CountWanted(Asked):
@@ -102,7 +104,10 @@ class PrefectPeer:
         is_new = key not in self.runs
         if is_new:
             body = asked.model_dump(mode="json", exclude_unset=True)
-            self.add_run(uuid4(), key, deployment=str(deployment), **body)
+            [flow] = (
+                name.split("/")[0] for name, at in self.deployments.items() if at == deployment
+            )
+            self.add_run(uuid4(), key, deployment=str(deployment), flow=flow, **body)
         self.run_made.set()
         if self.lost_answers:
             self.lost_answers -= 1
@@ -115,21 +120,25 @@ class PrefectPeer:
 
     async def filtered(self, request: Request) -> JSONResponse:
         asked = RunsWanted.model_validate_json(await request.body())
-        return JSONResponse(self._matching(asked.flow_runs)[: asked.limit])
+        runs = self._matching(asked.flow_runs, asked.flows)
+        return JSONResponse(runs[asked.offset :][: asked.limit])
 
     async def counted(self, request: Request) -> JSONResponse:
         asked = CountWanted.model_validate_json(await request.body())
         return JSONResponse(len(self._matching(asked.flow_runs)))
 
-    def _matching(self, wanted: FlowRunFilter) -> list[dict[str, Any]]:
-        ids, state = wanted.id, wanted.state
-        assert ids is not None
-        assert ids.any_ is not None
-        told = [self._told(str(run_id)) for run_id in ids.any_ if self.has(str(run_id))]
-        if state is None:
+    def _matching(
+        self, wanted: FlowRunFilter, flows: FlowFilter | None = None
+    ) -> list[dict[str, Any]]:
+        """Those of the runs; all have been begun, or could have been."""
+        ids = self._keys if wanted.id is None else map(str, wanted.id.any_ or ())
+        told = [self._told(run_id) for run_id in ids if self.has(run_id)]
+        if wanted.state is not None and wanted.state.type is not None:
+            told = [run for run in told if run["state"]["type"] in (wanted.state.type.any_ or ())]
+        if flows is None or flows.name is None:
             return told
-        assert state.type is not None
-        return [run for run in told if run["state"]["type"] in (state.type.any_ or ())]
+        names = flows.name.any_ or ()
+        return [run for run in told if self.runs[self._keys[run["id"]]].get("flow") in names]
 
     async def set_state(self, request: Request) -> JSONResponse:
         run_id = str(request.path_params["id"])

@@ -220,6 +220,34 @@ async def test_the_waiting_jobs_of_a_cancelled_batch_are_cancelled_many_at_a_tim
     assert {job.status for job in await office.jobs()} == {JobStatus.CANCELLED}
 
 
+async def test_the_jobs_of_a_cancelled_run_of_a_batch_are_left_to_another_that_renders_them(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    first, second, ended = uuid4(), uuid4(), uuid4()
+    asked = {
+        run_id: BatchRequest(name="storm", prompts=["rain", "wind"]) for run_id in (first, ended)
+    }
+    asked[second] = BatchRequest(name="storm", prompts=["wind", "snow"])
+    for run_id, batch in asked.items():
+        told = batch.model_dump(mode="json")
+        prefect.add_run(run_id, str(run_id), flow="batch", parameters=told)
+    prefect.states |= {str(first): "CANCELLED", str(ended): "FAILED"}
+    children = jobs_of(expand(asked[first]), {})
+    async with office.database.session_scope() as session:
+        new = {job_id: NewJob.of(job_id, each.request, first) for job_id, each in children.items()}
+        await JobRepository(session).create_all(new)
+    assert await office.monitor() == MonitorCounts(cancelled=1)
+    assert {job.prompt: job.status for job in await office.jobs()} == {
+        "rain": JobStatus.CANCELLED,
+        "wind": JobStatus.QUEUED,
+    }
+    assert await decisions(office, [*children][1]) == [
+        f"Run {first} of its batch was cancelled: run {second} goes on with it."
+    ]
+    prefect.states[str(second)] = "CANCELLED"
+    assert await office.monitor() == MonitorCounts(cancelled=1), "nobody is left to render it"
+
+
 async def test_no_job_is_hidden_by_the_jobs_of_batches_that_wait(
     office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from anime.core.job_status import JobStatus
 from anime.core.recovery import LeaseView
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob
-from anime.db.repositories.bulk import rows_of_arrays
+from anime.db.repositories.bulk import is_among, rows_of_arrays
 from anime.db.repositories.job_rows import JobRows
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.timeline import TimelineRepository, add_to_timelines
@@ -249,6 +249,24 @@ class DispatchRepository:
             dict.fromkeys(found, why), TimelineKind.RUN
         )
         return found
+
+    async def change_batch(self, job_ids: Collection[UUID], old: UUID, new: UUID) -> None:
+        """Have another run of the same batch render those of the jobs that the old one was to."""
+        changed = await self._session.scalars(
+            update(ProductionJob)
+            .where(
+                is_among(ProductionJob.id, job_ids),
+                ProductionJob.status.in_(_GOING_ON),
+                ProductionJob.batch_run_id == old,
+            )
+            .values(flow_run_id=new, batch_run_id=new, updated_at=NOW)
+            .returning(ProductionJob.id),
+            execution_options={"synchronize_session": False},
+        )
+        why = f"Run {old} of its batch was cancelled: run {new} goes on with it."
+        await TimelineRepository(self._session).add_to_all(
+            dict.fromkeys(changed, why), TimelineKind.DECISION
+        )
 
     async def without_run(self, job_ids: Collection[UUID]) -> list[Dispatch]:
         """Those of the jobs that have no run and may go on, the oldest first."""
