@@ -179,12 +179,21 @@ async def cancel_all(
             return await JobRepository(session).cancel_all(job_ids)
 
     stopped = await RECORD.call(request_cancel)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_publish_cancelled(publisher, stopped))
+        for job in stopped:
+            group.create_task(_stop_prompt_of(job, comfyui))
+
+
+async def _publish_cancelled(publisher: ProgressPublisher, jobs: Sequence[JobSnapshot]) -> None:
     with suppress(TimeoutError):  # a silent Redis costs each last event its time
         async with asyncio.timeout(_PUBLISHING_SECONDS):
-            for job in stopped:
+            for job in jobs:
                 if job.status is JobStatus.CANCELLED:
                     await Reporter(publisher, job.id, job).cancelled()
-    for job in stopped:
-        if job.prompt_id is not None and job.comfyui_url is not None:
-            async with comfyui.client(job.comfyui_url) as comfy:
-                await stop_prompt(comfy, job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
+
+
+async def _stop_prompt_of(job: JobSnapshot, comfyui: ComfyUIServer) -> None:
+    if job.prompt_id is not None and job.comfyui_url is not None:
+        async with comfyui.client(job.comfyui_url) as comfy:
+            await stop_prompt(comfy, job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)

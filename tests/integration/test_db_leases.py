@@ -25,6 +25,7 @@ from anime.schemas import GenerationRequest, JobSnapshot
 from blocks.comfyui import ComfyUIServer
 from tasks.batches import cancel_all
 from tasks.records import begin_attempt
+from tests.integration.comfyui_peer import Host, Peer
 from tests.support.waiting import HUNG_SECONDS
 
 OWNER, RIVAL = uuid4(), uuid4()
@@ -374,6 +375,46 @@ async def test_the_jobs_of_a_batch_are_cancelled_in_few_statements_however_many_
         ["submitted", "run", "end"],
         ["submitted", "person", "end"],
     ]
+
+
+async def test_prompts_of_a_cancelled_batch_are_stopped_while_redis_says_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.progress.publisher.LAST_EVENT_SECONDS", float(HUNG_SECONDS))
+    monkeypatch.setattr("tasks.batches._PUBLISHING_SECONDS", float(HUNG_SECONDS))
+    dead, waiting = ids = [uuid4(), uuid4()]
+    async with jobs_of(database) as jobs:
+        request = GenerationRequest(prompt="a fox")
+        await jobs.create_all({each: NewJob(request, "txt2img", 7) for each in ids})
+    lease, prompt_id, host, peer = await take(database, dead), uuid4(), Host(), Peer()
+    await begin_attempt(
+        *(database, lease),
+        attempt=1,
+        prompt_id=prompt_id,
+        comfyui_url=host.url,
+        client_id="anime",
+    )
+    await let_lapse(database, dead)
+    peer.start(prompt_id)
+    asked = asyncio.Event()
+    silent = await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with (
+        host.up(peer),
+        ProgressPublisher(f"redis://127.0.0.1:{port}") as publisher,
+        asyncio.timeout(HUNG_SECONDS / 2),
+    ):
+        cancelling = asyncio.create_task(cancel_all(database, publisher, ComfyUIServer(), ids))
+        await asked.wait()
+        while peer.running:
+            await peer.until_looked_for(1)
+        assert not cancelling.done(), "Redis has not heard of it yet"
+        cancelling.cancel()
+        await asyncio.wait([cancelling])
+    silent.close()
+    async with database.session_scope() as session:
+        statuses = await JobRepository(session).statuses(ids)
+    assert statuses == {dead: JobStatus.CANCELLED, waiting: JobStatus.CANCELLED}
 
 
 async def test_cancelling_a_completed_job_changes_nothing(database: Database, job_id: UUID) -> None:
