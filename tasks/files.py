@@ -15,7 +15,7 @@ from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore, chunks_in, placed_or_removed
+from anime.assets.store import AssetStore, chunks_in
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -197,7 +197,7 @@ async def _place(
 ) -> PlacedFile:
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
-    async with placed_or_removed(received):
+    async with library.placed_or_removed(received):
         facts = await _facts(received.path, output.filename)
         kind = FileKind.VIDEOS if output.animated else facts.kind
         target = library_path(result.project, kind, day, f"{file_prefix}{output.filename}")

@@ -41,6 +41,8 @@ from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
 from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
+from anime.assets.library_reader import READ_SECONDS
+from anime.assets.store import AssetStore
 from anime.db.session import Database
 from anime.jobs.activity import ActivityReader
 from anime.jobs.background import background_work
@@ -113,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
                 publisher=publisher,
                 access=access,
                 library=library,
+                store=AssetStore.of(settings, seconds=READ_SECONDS),
                 thumbnails=Thumbnails(library, database),
                 metrics=Metrics(_watched_folders(settings)),
                 activity=ActivityReader(settings, database, gateway.snapshots),

@@ -9,6 +9,7 @@ from anime.api.access import Access
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.assets.library_reader import LibraryReader
+from anime.assets.store import AssetStore
 from anime.comfyui.object_info import RecentClasses
 from anime.core.callers import Caller
 from anime.db.session import Database
@@ -28,6 +29,7 @@ class AppState:
     publisher: ProgressPublisher
     access: Access
     library: LibraryReader
+    store: AssetStore
     thumbnails: Thumbnails
     metrics: Metrics
     activity: ActivityReader

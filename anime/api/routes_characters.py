@@ -15,7 +15,6 @@ from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_files import documented_responses
 from anime.assets.references import add_reference, add_uploaded_reference
-from anime.assets.store import AssetStore
 from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
@@ -158,9 +157,7 @@ async def add_reference_picture(
     character_id: CharacterId, new: NewReference, state: StateDependency, caller: CallerDependency
 ) -> ReferenceRecord:
     """Add a reference picture to the newest version; to a new draft like it if it was approved."""
-    return await add_reference(
-        state.database, AssetStore.of(state.settings), _as_id(character_id), caller.sign(new)
-    )
+    return await add_reference(state.database, state.store, _as_id(character_id), caller.sign(new))
 
 
 @router.post(
@@ -180,7 +177,7 @@ async def upload_reference_picture(
     """Add the picture that is the body, of 32 MB at most, as `POST …/references` does."""
     return await add_uploaded_reference(
         state.database,
-        AssetStore.of(state.settings),
+        state.store,
         _as_id(character_id),
         request.stream(),
         role=role,

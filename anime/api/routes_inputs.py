@@ -10,7 +10,6 @@ from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file
 from anime.api.routes_files import documented_responses
 from anime.assets.input_pictures import InputPicture, store_picture
-from anime.assets.store import AssetStore
 from anime.core.paths import INPUTS_FOLDER, media_type_of
 from anime.core.references import MAX_REFERENCE_BYTES
 from anime.errors import NotFound
@@ -36,8 +35,7 @@ async def upload_input_picture(
     name: Annotated[Name, Query(description="What messages call the picture.")] = "The picture",
 ) -> InputPicture:
     """Keep the picture that is the body, of 32 MB at most; requests name it in `inputs`."""
-    library = AssetStore.of(state.settings)
-    return await store_picture(library, request.stream(), name=name)
+    return await store_picture(state.store, request.stream(), name=name)
 
 
 @router.get(

@@ -14,7 +14,6 @@ from anime.api.file_responses import PICTURE_HEADERS
 from anime.api.middleware import JsonRoute
 from anime.api.routes_generation import IdempotencyKey
 from anime.assets.library_reader import READ_SECONDS
-from anime.assets.store import AssetStore
 from anime.core.comparison import FileComparison
 from anime.errors import NotFound
 from anime.jobs.reproduction import (
@@ -51,9 +50,8 @@ async def reproduce(
 ) -> Accepted:
     """Render a file again from its recorded graph; `/diff` says how far the result is the same."""
     file = await file_named(state.database, asked)
-    library = AssetStore.of(state.settings)
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
-    again = await reproduction_of(state.database, library, file, job_id=job_id)
+    again = await reproduction_of(state.database, state.store, file, job_id=job_id)
     job = await state.jobs.submit(again, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url

@@ -20,7 +20,6 @@ from anime.assets.store import (
     AssetStore,
     StoredFile,
     chunks_of,
-    placed_or_removed,
     sha256_of,
 )
 from anime.core.retention import (
@@ -139,7 +138,7 @@ class Archive:
         received = await asyncio.to_thread(self._link, source)
         if received is None:
             received = await self._files.receive(chunks_of(source.path))
-        async with placed_or_removed(received):
+        async with self._files.placed_or_removed(received):
             if received.sha256 != source.sha256:
                 raise source.changed()
             placed = await self._files.place(received, target)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from anime.assets.inspection.facts import Inspection
 from anime.assets.inspection.whole_file import inspect_upload
-from anime.assets.store import AssetStore, placed_or_removed
+from anime.assets.store import AssetStore
 from anime.core.paths import INPUTS_FOLDER, FileKind
 from anime.core.references import MAX_REFERENCE_BYTES
 from anime.errors import UnusableFile, UnusableReason
@@ -43,7 +43,7 @@ async def store_picture(
         StorageError: the library cannot store it.
     """
     received = await library.receive(limited(chunks, name))
-    async with placed_or_removed(received):
+    async with library.placed_or_removed(received):
         facts = await inspect_upload(received.path, name=name)
         target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
         placed = await library.place(received, PurePosixPath(target))

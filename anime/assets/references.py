@@ -1,11 +1,12 @@
 """Reference pictures of characters: copied into the library under the hash of their content."""
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
 from anime.assets.input_pictures import store_picture
-from anime.assets.store import AssetStore, chunks_of
+from anime.assets.store import AssetStore, InThread, chunks_of
 from anime.core.references import (
     NewReference,
     Reference,
@@ -110,7 +111,7 @@ async def _file_of(database: Database, new: NewReference) -> tuple[str, FileReco
 
 async def _copied(library: AssetStore, file: FileRecord, role: ReferenceRole) -> Reference:
     path = Path(file.file_path)
-    reference = await _stored(library, _read(path), role, file.filename)
+    reference = await _stored(library, _read(path, library.in_thread), role, file.filename)
     if file.sha256 not in (None, reference.sha256):
         raise InvalidRequest(
             f"{file.file_path} is not the picture any more that was recorded as file {file.id}.",
@@ -130,9 +131,9 @@ async def _one(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def _read(path: Path) -> AsyncIterator[bytes]:
+async def _read(path: Path, in_thread: InThread = asyncio.to_thread) -> AsyncIterator[bytes]:
     try:
-        async for chunk in chunks_of(path):
+        async for chunk in chunks_of(path, in_thread):
             yield chunk
     except OSError as fault:
         raise InvalidRequest(

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
 from anime.assets.quarantine import quarantined
-from anime.assets.store import AssetStore, StoredFile, chunks_of, placed_or_removed
+from anime.assets.store import AssetStore, StoredFile, chunks_of
 from anime.core.sweep_plan import QUARANTINE
 from anime.db.repositories import InventoryRepository, KnownAsset
 from anime.db.repositories.sweeps import SweepRepository
@@ -53,7 +53,7 @@ class Repairer:
         for place in places if target and row.sha256 else ():
             received = await self._received(place, row.sha256)
             if received is not None and target is not None:
-                async with placed_or_removed(received):
+                async with self._store.placed_or_removed(received):
                     placed = await self._store.place(received, target)
                 async with self._database.session_scope() as session:
                     inventory = InventoryRepository(session)

@@ -12,22 +12,29 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
+from anime.net.bounded_threads import BoundedThreads
 
 if TYPE_CHECKING:
     from anime.settings import Settings
 
+T = TypeVar("T")
+InThread: TypeAlias = Callable[..., Awaitable[Any]]  # has a function called in a thread
+
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+_CALLS_AT_A_TIME = 16
+_RESTART_SECONDS = 600.0  # a file server that restarts costs a run a wait, and not its job
 _ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
     errno.ENOSPC: "Free some space there, or point ANIME_LIBRARY_DIR to another disk.",
@@ -51,16 +58,40 @@ class StoredFile:
 
 
 class AssetStore:
-    """A folder that finished files are put into."""
+    """A folder that finished files are put into.
 
-    def __init__(self, root: Path, *, may_create: bool = False) -> None:
+    Its disk is used in threads of its own: on a network mount whose server is gone, each call
+    hangs, and is given up after `seconds` with StorageUnavailable.
+    """
+
+    def __init__(
+        self, root: Path, *, may_create: bool = False, seconds: float = _RESTART_SECONDS
+    ) -> None:
         self.root = root
         self._may_create = may_create
+        self._seconds = seconds
+        self._threads = BoundedThreads("store", _CALLS_AT_A_TIME)
 
     @classmethod
-    def of(cls, settings: "Settings") -> Self:
+    def of(cls, settings: "Settings", *, seconds: float = _RESTART_SECONDS) -> Self:
         """The studio's library; of its own default folder, it is made."""
-        return cls(settings.library, may_create=settings.library_dir is None)
+        return cls(settings.library, may_create=settings.library_dir is None, seconds=seconds)
+
+    async def in_thread(self, call: Callable[..., T], *arguments: object, **named: object) -> T:
+        """What the call returns or raises.
+
+        Raises:
+            StorageUnavailable: it takes too long.
+        """
+        try:
+            return await self._threads.run(
+                partial(call, *arguments, **named), timeout_seconds=self._seconds
+            )
+        except TimeoutError as fault:
+            raise StorageUnavailable(
+                f"The library {self.root} has not answered within {self._seconds:g} s.",
+                "Check its disk or network mount, and try again.",
+            ) from fault
 
     async def check(self) -> None:
         """Make sure that a file could be written now.
@@ -68,11 +99,11 @@ class AssetStore:
         Raises:
             StorageError: the folder is missing, not writable or (nearly) full.
         """
-        await asyncio.to_thread(self._check)
+        await self.in_thread(self._check)
 
     async def tidy(self) -> int:
         """How many temporary files were taken away that a killed program has left, a day ago."""
-        return await asyncio.to_thread(self._tidy)
+        return await self.in_thread(self._tidy)
 
     async def receive(self, chunks: AsyncIterable[bytes]) -> StoredFile:
         """Write a stream to a temporary file, hashing it on the way, down to the disk.
@@ -80,19 +111,19 @@ class AssetStore:
         Raises:
             StorageError: the library cannot take it; nothing is left behind.
         """
-        draft = await asyncio.to_thread(self._draft)
+        draft = await self.in_thread(self._draft)
         digest, size = hashlib.sha256(), 0
         try:
-            async with _opened(draft, "wb") as stream:
+            async with _opened(draft, "wb", self.in_thread) as stream:
                 async for chunk in chunks:
                     digest.update(chunk)
                     size += len(chunk)
                     with storage_faults(self.root):
-                        await asyncio.to_thread(_write_all, stream, chunk)
+                        await self.in_thread(_write_all, stream, chunk)
                 with storage_faults(self.root):
-                    await asyncio.to_thread(os.fsync, stream.fileno())
+                    await self.in_thread(os.fsync, stream.fileno())
         except BaseException:
-            await asyncio.to_thread(draft.unlink, missing_ok=True)
+            await self.in_thread(draft.unlink, missing_ok=True)
             raise
         return StoredFile(draft, digest.hexdigest(), size)
 
@@ -104,7 +135,15 @@ class AssetStore:
         Raises:
             StorageError: the folder cannot be made or written.
         """
-        return await asyncio.to_thread(self._place, received, target)
+        return await self.in_thread(self._place, received, target)
+
+    @asynccontextmanager
+    async def placed_or_removed(self, received: StoredFile) -> AsyncIterator[None]:
+        """A received file that has no place when the block ends is removed."""
+        try:
+            yield
+        finally:
+            await self.in_thread(received.path.unlink, missing_ok=True)
 
     def _check(self) -> None:
         with storage_faults(self.root):
@@ -147,22 +186,15 @@ class AssetStore:
 
 
 @asynccontextmanager
-async def _opened(path: Path, mode: Literal["rb", "wb"]) -> AsyncIterator[FileIO]:
+async def _opened(
+    path: Path, mode: Literal["rb", "wb"], in_thread: InThread
+) -> AsyncIterator[FileIO]:
     """The file, opened and closed in threads, too: on a mount that hangs, each waits for it."""
-    stream = await asyncio.to_thread(path.open, mode, buffering=0)
+    stream = await in_thread(path.open, mode, buffering=0)
     try:
         yield stream
     finally:
-        await asyncio.to_thread(stream.close)
-
-
-@asynccontextmanager
-async def placed_or_removed(received: StoredFile) -> AsyncIterator[None]:
-    """A received file that has no place when the block ends is removed."""
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(received.path.unlink, missing_ok=True)
+        await in_thread(stream.close)
 
 
 def write_file(
@@ -273,16 +305,18 @@ def link(source: str | Path, target: str | Path) -> bool:
     return True
 
 
-async def chunks_of(path: Path) -> AsyncIterator[bytes]:
+async def chunks_of(path: Path, in_thread: InThread = asyncio.to_thread) -> AsyncIterator[bytes]:
     """The content of a file, read in threads."""
-    async with _opened(path, "rb") as stream:
-        async for chunk in chunks_in(stream):
+    async with _opened(path, "rb", in_thread) as stream:
+        async for chunk in chunks_in(stream, in_thread):
             yield chunk
 
 
-async def chunks_in(stream: BinaryIO | FileIO) -> AsyncIterator[bytes]:
+async def chunks_in(
+    stream: BinaryIO | FileIO, in_thread: InThread = asyncio.to_thread
+) -> AsyncIterator[bytes]:
     """What is left of an open file, read in threads."""
-    while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+    while chunk := await in_thread(stream.read, _CHUNK_BYTES):
         yield chunk
 
 

@@ -1,6 +1,5 @@
 """Rendering a file's recorded graph again, and comparing files."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -143,11 +142,11 @@ async def reproduction_of(
         )
     nodes = cast("Graph", graph)
     await library.check()
-    pictures = await asyncio.to_thread(_pictures_there, library.root, pictures_in(nodes))
+    pictures = await library.in_thread(_pictures_there, library.root, pictures_in(nodes))
     recorded = recorded_workflow(nodes, file.made, kind=file.kind, pictures=pictures)
     store = WorkflowStore(library.root / RECORDED_FOLDER, may_create=True)
     name = recorded.request.workflow_name
-    await asyncio.to_thread(
+    await library.in_thread(
         store.save, name, recorded.graph, recorded.binding, may_replace=True
     )  # its name follows from its content
     project = file.made.get("project")

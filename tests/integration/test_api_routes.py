@@ -395,6 +395,23 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     assert (await api.get(paths[0])).content == PICTURE
 
 
+async def test_pictures_for_a_library_that_does_not_answer_hold_up_nothing_else(
+    api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.api.app.READ_SECONDS", 0.5)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    (api_settings.library / ".incoming").mkdir()
+    async with opened_api(api_settings) as api:
+        is_back = let_die(api_settings.library, monkeypatch, seconds=SECONDS)
+        given = [api.post("/api/anime/inputs/upload", content=PICTURE) for _ in range(20)]
+        for answer in await asyncio.gather(*given):
+            problem = problem_in(answer, 503)
+            assert problem["type"] == "urn:anime:problem:storage-unavailable"
+        answer = await api.post("/api/anime/generate", json={"prompt": "rain"})
+        assert answer.status_code == 202
+        is_back.set()
+
+
 async def test_a_contact_sheet_can_be_shown_by_prefects_pages(
     api: httpx.AsyncClient, api_settings: Settings
 ) -> None:

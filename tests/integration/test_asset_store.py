@@ -7,7 +7,7 @@ import resource
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,9 @@ import pytest
 
 from anime.assets import store
 from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
-from anime.errors import InvalidRequest, StorageError
+from anime.errors import InvalidRequest, StorageError, StorageUnavailable
+from tests.support.dead_mount import let_die
+from tests.support.waiting import HUNG_SECONDS
 
 TARGET = PurePosixPath("unorganized/images/20260101/a.png")
 
@@ -67,6 +69,22 @@ async def test_the_event_loop_itself_waits_for_no_disk(
     assert [part async for part in store.chunks_of(received.path)] == [b"picture"]
     with pytest.raises(ConnectionError):
         await library.receive(broken_stream())
+
+
+async def test_a_mount_that_does_not_answer_takes_no_threads_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    library = AssetStore(tmp_path, seconds=0.5)
+    received = await library.receive(chunks_of(b"picture"))
+    (tmp_path / TARGET.parent).mkdir(parents=True)
+    is_back = let_die(tmp_path, monkeypatch, seconds=HUNG_SECONDS)
+    calls = [library.check(), library.receive(chunks_of(b"a")), library.place(received, TARGET)]
+    outcomes = asyncio.gather(*calls, return_exceptions=True)
+    assert await asyncio.to_thread(lambda: "an answer") == "an answer"
+    assert [type(each) for each in await outcomes] == [StorageUnavailable] * 3
+    is_back.set()
+    await AssetStore(tmp_path).check()
 
 
 async def test_another_picture_of_the_same_name_gets_the_next_name(tmp_path: Path) -> None:
