@@ -30,6 +30,7 @@ from anime.core.retention import (
     TakeLine,
     plan_take,
 )
+from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.db.repositories.retention import RetentionRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
@@ -37,6 +38,7 @@ from anime.errors import ConfigurationError, StorageError
 MANIFEST = "manifest.jsonl"
 _Stamp = tuple[int, int, int]  # inode, size, time of the last change in ns
 _AT_ONCE = 200  # rows read together
+_BACKED_UP = "A backup or drill is at work; it goes another night."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,11 @@ class Archive:
         with self._manifest:
             await self._finish_last()
             async for take in self._rejected(before):
-                step = plan_take(take, self._library)
-                line, size_bytes = await self._carry_out(step, now)
+                # A backup looks at one folder after the other: none may move on meanwhile.
+                address = self._database.address
+                async with advisory_lock(address, BACKUP, is_shared=True) as turn:
+                    step = plan_take(take, self._library) if turn else LeaveTake(take, _BACKED_UP)
+                    line, size_bytes = await self._carry_out(step, now)
                 report.note_take(line, size_bytes)
 
     async def _rejected(self, before: datetime) -> AsyncIterator[RejectedTake]:

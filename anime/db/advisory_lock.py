@@ -1,9 +1,11 @@
 """One at a time in the whole studio: a lock that PostgreSQL frees when its holder dies."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from psycopg import Error
+from psycopg import Error, sql
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import URL
 
 from anime.db.address import libpq_url, name_of
@@ -34,8 +36,12 @@ class AdvisoryLock:
 
 
 @asynccontextmanager
-async def advisory_lock(address: URL, key: int) -> AsyncIterator[AdvisoryLock | None]:
-    """A turn for as long as the block lasts; None when another program has it.
+async def advisory_lock(
+    address: URL, key: int, *, is_shared: bool = False, wait_seconds: float = 0.0
+) -> AsyncIterator[AdvisoryLock | None]:
+    """A turn for as long as the block lasts; None when another program has it, after so long.
+
+    `is_shared`: others that share it may have it as well.
 
     A session's advisory lock on a connection of its own: it needs no clearing up, whatever
     happens to the process.
@@ -50,7 +56,10 @@ async def advisory_lock(address: URL, key: int) -> AsyncIterator[AdvisoryLock | 
     except Error as fault:
         raise _lost(address) from fault
     try:
-        yield AdvisoryLock(connection, address) if await _lock(connection, address, key) else None
+        has_turn = await _lock(
+            connection, address, key, is_shared=is_shared, wait_seconds=wait_seconds
+        )
+        yield AdvisoryLock(connection, address) if has_turn else None
     finally:
         with suppress(Error):
             # Closing would free it, too, but a moment later: the next one need not wait for that.
@@ -58,13 +67,19 @@ async def advisory_lock(address: URL, key: int) -> AsyncIterator[AdvisoryLock | 
         await connection.close()
 
 
-async def _lock(connection: BoundedConnection, address: URL, key: int) -> bool:
+async def _lock(
+    connection: BoundedConnection, address: URL, key: int, *, is_shared: bool, wait_seconds: float
+) -> bool:
+    name = f"pg_{'' if wait_seconds else 'try_'}advisory_lock{'_shared' if is_shared else ''}"
+    query = sql.SQL("SELECT {}(%s)").format(sql.Identifier(name))
     try:
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (key,))
-        got = await cursor.fetchone()
+        await connection.execute(f"SET lock_timeout = {math.ceil(1000 * wait_seconds)}")
+        got = await (await connection.execute(query, (key,))).fetchone()
+    except LockNotAvailable:
+        return False
     except Error as fault:
         raise _lost(address) from fault
-    return bool(got and got[0])
+    return got != (False,)  # one that waits says nothing
 
 
 def _lost(address: URL) -> DatabaseUnavailable:

@@ -6,6 +6,7 @@ import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.restore import Restore, RestorePlan, chosen_backup
 from anime.cli.doctor_checks import _backups
 from anime.core.backups import DRILLS, FIRST, moment_of, scratch_name
+from anime.core.retention import RetentionReport
 from anime.core.sweep_plan import Mode
 from anime.db.address import parse_address
 from anime.db.advisory_lock import BACKUP, advisory_lock
@@ -30,6 +32,8 @@ from anime.settings import Settings, load_settings
 from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
 from tests.integration.test_cli_commands import Commands
+from tests.integration.test_db_jobs import until_waiting
+from tests.integration.test_retention import old_file, tidy
 from tests.support.waiting import HUNG_SECONDS
 
 ROWS = """
@@ -273,7 +277,45 @@ class TestWhatABackupHas:
         assert found.problems == []
         assert report.files >= found.files_hashed >= 3
 
-    async def test_two_do_not_run_at_a_time(self, studio: Studio) -> None:
+    async def test_no_rejected_take_is_archived_between_two_walks(
+        self, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would be in neither: the archive is looked at first, then the library."""
+        archive = studio.home / "archive"
+        for number in range(3):
+            old_file(archive / f"{number}.txt", b"%d" % number)
+        await execute(studio.url, "UPDATE anime_api.anime_files SET state = 'rejected'")
+        reports: list[RetentionReport] = []
+
+        async def retain() -> None:
+            async with Database(studio.url) as database:
+                reports.append(await tidy(studio.library, database, archive=archive, rejected=1))
+
+        def archive_now(_: int) -> None:
+            if not reports:
+                thread = Thread(target=lambda: asyncio.run(retain()))
+                thread.start()
+                thread.join()
+
+        monkeypatch.setattr("anime.assets.backup.create._BATCH_FILES", 1)
+        settings = studio.settings(archive_dir=archive)
+        await make_backup(settings, studio.database, studio.backups, progress=archive_now)
+        contents = await execute(studio.url, "SELECT sha256 FROM anime_api.anime_files")
+        assert [studio.backups.has(sha256) for (sha256,) in contents] == [True] * 3
+        assert (reports[0].left, reports[0].archived.files) == (3, 0)
+        await retain()
+        assert reports[1].archived.files == 3
+
+    async def test_it_waits_for_a_take_that_is_being_archived(self, studio: Studio) -> None:
+        async with advisory_lock(studio.database.address, BACKUP, is_shared=True):
+            making = asyncio.create_task(studio.back_up())
+            await until_waiting(studio.url, 1)
+        assert (await making).files == 3
+
+    async def test_two_do_not_run_at_a_time(
+        self, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("anime.assets.backup.guards.TURN_SECONDS", 0.1)
         async with advisory_lock(studio.database.address, BACKUP):
             with pytest.raises(BackupFailed, match="Another backup"):
                 await studio.back_up()

@@ -11,6 +11,8 @@ from anime.assets.backup.folder import is_full
 from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.errors import BackupFailed
 
+TURN_SECONDS = 20.0  # in which a rejected take is archived, during which no backup may begin
+
 
 @asynccontextmanager
 async def only_one(address: URL) -> AsyncIterator[None]:
@@ -20,7 +22,7 @@ async def only_one(address: URL) -> AsyncIterator[None]:
         BackupFailed: another program has it.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    async with advisory_lock(address, BACKUP) as turn:
+    async with advisory_lock(address, BACKUP, wait_seconds=TURN_SECONDS) as turn:
         if turn is None:
             raise BackupFailed(
                 "Another backup or drill is at work just now.", "Try again when it is done."
