@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,7 @@ FIRST = "first-backup"  # beside the backups: the name of the first one, which m
 
 MAX_BACKUP_AGE = timedelta(hours=50)  # two nights, with room for one that runs late
 MAX_DRILL_AGE = timedelta(days=8)  # a week, with room for one that runs late
+CLOCK_MARGIN = timedelta(hours=1)  # by which clocks of a studio may differ
 _NAME = "%Y%m%dT%H%M%SZ"
 _NAMED = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SCRATCH = "_drill_"
@@ -87,6 +88,16 @@ def is_backup_name(name: str) -> bool:
     return _NAMED.fullmatch(name) is not None
 
 
+def oldest_first(names: Iterable[str], now: datetime) -> list[str]:
+    """Backups in the order in which they were made: one of the future is of a clock that ran ahead.
+
+    >>> oldest_first(["20261129T030000Z", "21000101T000000Z"], datetime(2026, 11, 30, tzinfo=UTC))
+    ['21000101T000000Z', '20261129T030000Z']
+    """
+    latest = backup_name(now + CLOCK_MARGIN)
+    return sorted(names, key=lambda name: (name <= latest, name))
+
+
 def moment_of(name: str) -> datetime:
     """When the backup of that name was made."""
     return datetime.strptime(name, _NAME).replace(tzinfo=UTC)
@@ -120,8 +131,8 @@ def is_scratch_name(name: str, live: str) -> bool:
 
 
 def to_remove(names: Sequence[str], keep: int) -> list[str]:
-    """The oldest backups beyond the number to keep; never the last one."""
-    return sorted(names)[: -max(1, keep)]
+    """The first backups, which are the oldest, beyond the number to keep; never the last one."""
+    return list(names[: -max(1, keep)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,8 @@ def overdue(now: datetime, times: BackupTimes) -> tuple[str, str] | None:
     if times.last is None:
         return "No backup has been made yet.", "Make one with `anime backup`."
     age = now - times.last
+    if age < -CLOCK_MARGIN:
+        return "All backups are of the future: a clock ran ahead.", "Make one with `anime backup`."
     if age > MAX_BACKUP_AGE:
         return (
             f"The last backup is {in_words(age)} old.",

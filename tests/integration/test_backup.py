@@ -320,6 +320,35 @@ class TestWhatABackupHas:
             with pytest.raises(BackupFailed, match="Another backup"):
                 await studio.back_up()
 
+    async def test_one_of_a_clock_that_ran_ahead_counts_as_the_oldest(self, studio: Studio) -> None:
+        made = Path((await studio.back_up()).backup)
+        ahead = made.rename(studio.backups.root / "22001129T030000Z")
+        assert chosen_backup(studio.settings(), None) == ahead, "there is no other one"
+        with pytest.raises(BackupFailed, match="a clock ran ahead"):
+            await _backups(studio.settings())
+        await studio.add(4)
+        report = await studio.back_up()
+        assert report.files_new == 1
+        newest = Path(report.backup)
+        assert chosen_backup(studio.settings(), None) == newest
+        drilled = await drill(studio.settings(), studio.database, studio.backups)
+        assert drilled.backup == newest.name
+        made_at, _ = await told_times(studio)
+        assert made_at == moment_of(newest.name).timestamp()
+        make_older(studio)
+        await studio.back_up(keep_backups=2)
+        assert ahead.name not in studio.backups.names()
+
+    async def test_a_green_drill_of_a_clock_that_ran_ahead_is_none(self, studio: Studio) -> None:
+        await studio.back_up()
+        found = await drill(studio.settings(), studio.database, studio.backups)
+        results = studio.backups.root / DRILLS
+        times = [found.at - timedelta(days=9), found.at + timedelta(days=900)]
+        lines = [found.model_copy(update={"at": at}).model_dump_json() for at in times]
+        results.write_text("\n".join(lines) + "\n")
+        with pytest.raises(BackupFailed, match="last green drill is 9 days old"):
+            await _backups(studio.settings())
+
 
 class TestDrills:
     async def test_a_good_backup_is_green_and_leaves_nothing_behind(self, studio: Studio) -> None:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from anime.core.backups import (
     OBJECTS,
     Manifest,
     is_backup_name,
+    oldest_first,
     sums_of,
     sums_text,
     to_remove,
@@ -75,9 +77,10 @@ class BackupFolder:
         """The whole backups, the oldest first; none of a folder that cannot be read."""
         try:
             found = [each.name for each in self.root.iterdir() if is_backup_name(each.name)]
-            return sorted(name for name in found if (self.root / name / CHECKSUMS).is_file())
+            whole = [name for name in found if (self.root / name / CHECKSUMS).is_file()]
         except OSError:
             return []
+        return oldest_first(whole, datetime.now(UTC))
 
     def first(self) -> str | None:
         """The name of the first backup ever, also when it has been removed; None before it."""
