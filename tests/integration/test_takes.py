@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,9 +16,11 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from anime.assets.verify import verify
 from anime.core.batches import BatchRequest, expand
 from anime.core.composition.record import Composition
 from anime.core.shots import ShotChange, ShotEvent, ShotState
+from anime.core.sweep_plan import Mode
 from anime.core.takes import NewReview, PicturePoint, TakeRecord, Verdict
 from anime.db.repositories import JobRepository, NewJob, ShotQuery
 from anime.db.session import Database
@@ -35,6 +39,7 @@ from anime.jobs.shots import (
 from anime.progress.keys import SHOTS_CHANNEL
 from anime.schemas import GenerationRequest
 from tests.integration.api_client import problem_in
+from tests.integration.import_folder import MADE, Stage, picture
 from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
@@ -99,6 +104,34 @@ async def test_each_file_of_a_shot_has_a_number_that_is_never_given_twice(
     await execute(database_url, "DELETE FROM anime_api.anime_files WHERE filename = '1.png'")
     await rendered(project, database_url, "sc1")
     assert [each.number for each in await takes(project, "sc1")] == [1, 3]
+
+
+@pytest.mark.parametrize("back", ["verify", "relink", "sweep"])
+async def test_a_take_that_was_rejected_while_its_file_was_missing_is_archived_like_others(
+    project: Database, database_url: str, tmp_path: Path, back: str
+) -> None:
+    stage = Stage(tmp_path / "output", tmp_path / "library", project, database_url)
+    stage.library.mkdir()
+    job_id = await rendered(project, database_url, "sc1", files=0)
+    source = stage.put("a.png", picture(1, job_id=job_id))
+    stage.put("other.png", picture(2))
+    await stage.sweep(Mode.COPY)
+    [(path,)] = await execute(
+        database_url, f"SELECT file_path FROM anime_api.anime_files WHERE job_id = '{job_id}'"
+    )
+    hidden = Path(path).rename(tmp_path / "hidden.png")
+    assert (await verify(project, stage.library)).missing == 1
+    await said(project, "sc1", 1, "reject")
+    if back == "sweep":
+        os.utime(source, (MADE + 5, MADE + 5))
+        await stage.sweep(Mode.COPY)
+    else:
+        hidden.rename(path if back == "verify" else stage.library / "moved.png")
+    await verify(project, stage.library)
+    state = f"SELECT state FROM anime_api.anime_files WHERE job_id = '{job_id}'"
+    assert await execute(database_url, state) == [("rejected",)]
+    await said(project, "sc1", 1, "approve")
+    assert await execute(database_url, state) == [("present",)]
 
 
 async def test_a_take_of_a_shot_whose_code_is_written_otherwise_is_one(

@@ -19,6 +19,7 @@ from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import row_of
 from anime.db.repositories.projects import ProjectRepository
+from anime.db.repositories.retention import PRESENT
 from anime.schemas import GenerationType
 
 
@@ -110,7 +111,9 @@ class InventoryRepository:
         """Say of those files what has become of them."""
         if file_ids:
             await self._session.execute(
-                update(AnimeFile).where(AnimeFile.id.in_(file_ids)).values(state=state.value)
+                update(AnimeFile)
+                .where(AnimeFile.id.in_(file_ids))
+                .values(state=PRESENT if state is FileState.PRESENT else state.value)
             )
 
     async def relink(self, file_id: int, path: str, filename: str) -> None:
@@ -118,7 +121,7 @@ class InventoryRepository:
         await self._session.execute(
             update(AnimeFile)
             .where(AnimeFile.id == file_id)
-            .values(file_path=path, filename=filename, state=FileState.PRESENT.value)
+            .values(file_path=path, filename=filename, state=PRESENT)
         )
 
     async def add(self, recovered: Sequence[Recovered]) -> Added:

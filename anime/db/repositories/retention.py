@@ -2,13 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import case, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.paths import FileState
 from anime.core.retention import RejectedTake
+from anime.core.takes import Verdict
 from anime.db.models import AnimeFile, Project
+from anime.db.shot_models import Take
 
 REJECTED, ARCHIVED = "rejected", "archived"  # states of a file
+# The state of a file that is where its row says: it may have been rejected while it was not.
+PRESENT = case(
+    (exists().where(Take.file_id == AnimeFile.id, Take.verdict == Verdict.REJECTED), REJECTED),
+    else_=FileState.PRESENT.value,
+)
 
 
 class RetentionRepository:

@@ -85,8 +85,10 @@ _INSERT = """
         width, height, frames, metadata, file_size, sha256, clock_timestamp()
     FROM sweep_rows WHERE job_id IS {is_of_job} NULL ORDER BY {identity}
     ON CONFLICT ({identity}) WHERE {condition}
-    DO UPDATE SET file_path = excluded.file_path, filename = excluded.filename, state = 'present',
-        organized_at = excluded.organized_at
+    DO UPDATE SET file_path = excluded.file_path, filename = excluded.filename,
+        organized_at = excluded.organized_at, state = CASE WHEN EXISTS (
+            SELECT FROM {schema}.takes WHERE file_id = file.id AND verdict = 'rejected'
+        ) THEN 'rejected' ELSE 'present' END
     WHERE file.sha256 = excluded.sha256
     RETURNING id, file_path
 """

@@ -27,12 +27,12 @@ from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import record_of
 from anime.db.repositories.leases import NOW
+from anime.db.repositories.retention import REJECTED
 from anime.db.shot_models import Review, Shot, Take
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import FileRecord, GenerationRequest
 
 _STATE = ("verdict", "is_picked", "reason", "note")
-_REJECTED = "rejected"  # the state of a file's row that retention archives
 
 
 class TakeRepository:
@@ -334,7 +334,7 @@ class TakeRepository:
             setattr(take, name, getattr(state, name))
         await self._session.flush()  # one take of a shot is picked at any time
         is_rejected = state.verdict is Verdict.REJECTED
-        was, is_ = (FileState.PRESENT, _REJECTED) if is_rejected else (_REJECTED, FileState.PRESENT)
+        was, is_ = (FileState.PRESENT, REJECTED) if is_rejected else (REJECTED, FileState.PRESENT)
         await self._session.execute(
             update(AnimeFile)
             .where(AnimeFile.id == take.file_id, AnimeFile.state == was)
