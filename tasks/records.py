@@ -184,10 +184,11 @@ async def record(
                 for small in (thumbnails.get(file.sha256),)
             ]
         )
-        if outputs.unkept:
+        jobs = JobRepository(session)
+        if outputs.unkept and not (await jobs.statuses([lease.job_id]))[lease.job_id].is_final:
             message = f"{len(rows)} file(s) made{said_of_unkept(outputs.unkept)}."
             await TimelineRepository(session).add(result.job_id, TimelineKind.ATTEMPT, message)
-        await JobRepository(session).complete(lease, output_path=rows[0].file_path)
+        await jobs.complete(lease, output_path=rows[0].file_path)
         return rows
 
 

@@ -67,12 +67,13 @@ async def leave_server(
 
     async def leave() -> None:
         async with database.session_scope() as session:
-            await TimelineRepository(session).add(lease.job_id, TimelineKind.DECISION, why)
-            if ended_prompt is not None:
-                await SentPromptRepository(session).settle(ended_prompt)
-            await JobRepository(session).left_server(
-                lease, server, avoids=avoids, was_killed=was_killed
-            )
+            timeline = TimelineRepository(session)
+            if await timeline.add(lease.job_id, TimelineKind.DECISION, why):  # else: once more
+                if ended_prompt is not None:
+                    await SentPromptRepository(session).settle(ended_prompt)
+                await JobRepository(session).left_server(
+                    lease, server, avoids=avoids, was_killed=was_killed
+                )
 
     await RECORD.call(leave)
 

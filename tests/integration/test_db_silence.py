@@ -4,18 +4,38 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from inspect import unwrap
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from anime.assets.render_result import RenderResult
+from anime.comfyui.models import HistoryEntry
+from anime.core.paths import FileKind
 from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.db.migrate import revision, upgrade
+from anime.db.models import ProductionJob
 from anime.db.notifications import NotificationListener
-from anime.db.repositories import ProjectRepository
+from anime.db.repositories import (
+    FileRepository,
+    JobRepository,
+    ProjectRepository,
+    TimelineRepository,
+)
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, is_retryable
+from anime.progress.publisher import ProgressPublisher
+from anime.retry_policies import RECORD
+from anime.schemas import GenerationRequest
+from tasks.files import OrganisedOutputs, PlacedFile
+from tasks.progress import Reporter
+from tasks.records import begin_attempt, record
+from tasks.render_records import leave_server
 from tests.integration.old_client import execute
 from tests.integration.silent_proxy import SilentProxy, silent_proxy
 from tests.support.waiting import HUNG_SECONDS
@@ -26,6 +46,14 @@ IS_WAITED_FOR = (
     f" AND clock_timestamp() - query_start > '{3 * SHORT_SECONDS} s'"
 )
 PING = text("SELECT 1")
+PLACED = PlacedFile(
+    path=Path("/library/a.png"),
+    source="a.png",
+    kind=FileKind.IMAGES,
+    media_type="image/png",
+    sha256="ab" * 32,
+    size_bytes=1,
+)
 
 
 @pytest_asyncio.fixture
@@ -212,3 +240,62 @@ async def test_connections_ask_tcp_to_notice_a_lost_route(proxy: SilentProxy) ->
                 asked.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
             ]
     assert options == [1, 15, 5, 3, 30_000]
+
+
+async def test_what_a_run_writes_again_as_the_answer_was_lost_is_there_once(
+    proxy: SilentProxy, database: Database
+) -> None:
+    job_id, owner, prompt_id, server = uuid4(), uuid4(), uuid4(), "http://gpu:8188"
+    request = GenerationRequest(prompt="a fox")
+    async with database.session_scope() as session:
+        job = await JobRepository(session).create(job_id, request, workflow="txt2img", seed=7)
+        lease = await JobRepository(session).lease(job_id, owner, seconds=HUNG_SECONDS)
+    assert lease is not None
+    outputs = OrganisedOutputs([PLACED], unkept=("text of node 23",))
+    result = RenderResult(
+        job_id=job_id,
+        request=request,
+        seed=7,
+        attempt=1,
+        prompt_id=prompt_id,
+        graph={},
+        entry=HistoryEntry(prompt_id=str(prompt_id), succeeded=True),
+        comfyui_url=server,
+        comfyui_version="0.33.0",
+        submitted_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    reporter = Reporter(ProgressPublisher(None), job_id, job)
+    async with Database(proxy.url, pool_size=1) as far:
+        with short_answers():
+            proxy.silence_at(b"COMMIT")
+            await begin_attempt(
+                *(far, lease),
+                attempt=1,
+                prompt_id=prompt_id,
+                comfyui_url=server,
+                client_id="anime",
+            )
+            proxy.silence_at(b"COMMIT")
+            await leave_server(
+                *(far, lease, server),
+                why="It died.",
+                avoids=True,
+                was_killed=True,
+                ended_prompt=None,
+            )
+            proxy.silence_at(b"COMMIT")
+            write = partial(unwrap(record), far, lease, result, outputs)
+            await RECORD.call(partial(write, thumbnails={}, reporter=reporter))
+    async with database.session_scope() as session:
+        timeline = await TimelineRepository(session).of_job(job_id)
+        row = await session.get_one(ProductionJob, job_id)
+        files = await FileRepository(session).of_job(job_id)
+    assert (row.servers_killed, row.avoided_servers, len(files)) == (1, [server], 1)
+    assert [each.message for each in timeline] == [
+        "Submitted.",
+        f"Run {owner} began it.",
+        f"Attempt 1 at {server}.",
+        "It died.",
+        "1 file(s) made; not kept: text of node 23.",
+        "Completed: /library/a.png",
+    ]

@@ -12,10 +12,12 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    exists,
     insert,
     literal,
     select,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -33,13 +35,20 @@ _JOB = bindparam("of_job", type_=Uuid)
 _KEPT = select(_EVENTS.c.id).where(_EVENTS.c.job_id == _JOB).order_by(_EVENTS.c.id.desc())
 _LAST_KEPT = _KEPT.offset(MAX_ENTRIES - 1).limit(1).scalar_subquery()
 _SURPLUS = delete(_EVENTS).where(_EVENTS.c.job_id == _JOB, _EVENTS.c.id <= _LAST_KEPT)
+_KIND = sql_cast(bindparam("new_kind", type_=_EVENTS.c.kind.type), Text)
+_MESSAGE = sql_cast(bindparam("new_message", type_=Text), Text)
+_LAST = (
+    select(_EVENTS.c.kind, _EVENTS.c.message)
+    .where(_EVENTS.c.job_id == _JOB)
+    .order_by(_EVENTS.c.id.desc())
+    .limit(1)
+    .subquery()
+)
+_IS_REPEATED = exists().where(_LAST.c.kind == _KIND, _LAST.c.message == _MESSAGE)
 _ADD = (
     insert(_EVENTS)
-    .values(
-        job_id=_JOB,
-        kind=bindparam("new_kind", type_=_EVENTS.c.kind.type),
-        message=bindparam("new_message", type_=Text),
-    )
+    .from_select(["job_id", "kind", "message"], select(_JOB, _KIND, _MESSAGE).where(~_IS_REPEATED))
+    .returning(_EVENTS.c.id)
     .add_cte(_SURPLUS.cte("surplus"))
 )
 _NEW = rows_of_arrays("new", job_id=("of_jobs", Uuid), message=("new_messages", Text))
@@ -70,10 +79,14 @@ class TimelineRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
-        """Append an entry, in one statement; the job need not have a row."""
+    async def add(self, job_id: UUID, kind: TimelineKind, message: str) -> bool:
+        """Append an entry, in one statement; the job need not have a row.
+
+        False for the very entry that is the last one: whoever did not hear the answer says it
+        again.
+        """
         entry = {"of_job": job_id, "new_kind": kind, "new_message": _text_of(message)}
-        await self._session.execute(_ADD, entry)
+        return await self._session.scalar(_ADD, entry) is not None
 
     async def add_to_all(self, messages: Mapping[UUID, str], kind: TimelineKind) -> None:
         """Append an entry to the timeline of each job, in one statement.
