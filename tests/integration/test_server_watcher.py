@@ -5,12 +5,15 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
+from anime.comfyui.client import ComfyUIClient
 from anime.core.server_health import DEAD_SECONDS, SILENT_SECONDS, STUCK_SECONDS, ServerHealth
 from anime.core.servers import ServerRecord
 from anime.db.repositories import (
@@ -18,14 +21,18 @@ from anime.db.repositories import (
     SentPromptRepository,
     ServerRepository,
     TimelineRepository,
+    UnsettledPrompt,
 )
 from anime.db.session import Database
+from anime.errors import DatabaseUnavailable
+from anime.jobs.servers.moved_prompts import clear_moved
 from anime.jobs.servers.watcher import ServerWatcher
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
+from tests.integration.comfyui_peer import Host, Peer
 from tests.integration.rehearsal_peer import modelless, txt2img
 from tests.support.ports import lasting_port
 from tests.support.waiting import HUNG_SECONDS
@@ -356,3 +363,30 @@ async def test_one_of_two_watchers_looks(database: Database, tmp_path: Path) -> 
         assert (await watch.server()).checked_at is None
         await watch.look()
         assert (await watch.server()).checked_at is not None
+
+
+async def test_once_a_prompt_of_nobody_cannot_be_settled_no_other_one_is_stopped(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may watch the server by then."""
+    first, second = (
+        UnsettledPrompt("", uuid4(), uuid4(), 1, datetime.now(UTC), True, False) for _ in range(2)
+    )
+    begun, ended = asyncio.Event(), list[UUID]()
+
+    async def settle(_: object, prompt_id: UUID) -> None:
+        if prompt_id == first.prompt_id:
+            await begun.wait()
+            raise DatabaseUnavailable("It is away.", "")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(prompt_id)
+
+    monkeypatch.setattr(SentPromptRepository, "settle", settle)
+    host = Host()
+    async with host.up(Peer()), ComfyUIClient(host.url) as client:
+        with pytest.raises(DatabaseUnavailable):
+            await clear_moved(client, database, [first, second])
+        assert ended == [second.prompt_id]

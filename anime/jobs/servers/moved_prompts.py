@@ -50,7 +50,12 @@ async def clear_moved(
                 )
         return True
 
-    return all(await asyncio.gather(*map(clear, prompts)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            clearing = [group.create_task(clear(prompt)) for prompt in prompts]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return all(task.result() for task in clearing)
 
 
 async def take_back(client: ComfyUIClient, database: Database, server: str) -> None:
