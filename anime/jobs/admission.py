@@ -260,16 +260,21 @@ class Admission:
         job = NewJob.of(job_id, request, composition=composition, traceparent=current_traceparent())
         is_reserved = job.is_one_statement and self.limit.reserve()
         scope = self.database.autocommit if is_reserved else self.database.session_scope
-        async with scope() as session:
-            jobs = JobRepository(session)
-            new = await jobs.insert(job_id, job)
-            if new is not None:
-                if not is_reserved:
+        is_counted, inserted = is_reserved, None
+        try:
+            async with scope() as session:
+                new = await JobRepository(session).insert(job_id, job)
+                if new is not None and not is_counted:
                     await self.limit.admit(session)
-                return new
-            if is_reserved:
+                    is_counted = True
+            inserted = new
+        finally:
+            if is_counted and inserted is None:
                 self.limit.release()
-            return await _same_job(jobs, job_id, request)
+        if inserted is not None:
+            return inserted
+        async with self.database.autocommit() as session:
+            return await _same_job(JobRepository(session), job_id, request)
 
 
 async def _same_job(jobs: JobRepository, job_id: UUID, request: GenerationRequest) -> JobSnapshot:

@@ -10,15 +10,29 @@ import pytest_asyncio
 from anime.core.ids import MAX_SEED, seed_of
 from anime.core.job_status import JobStatus
 from anime.db.session import Database
-from anime.errors import InvalidRequest, KeyReused, PrefectUnavailable
+from anime.errors import (
+    DatabaseUnavailable,
+    InvalidRequest,
+    KeyReused,
+    PrefectUnavailable,
+    QueueFull,
+)
 from anime.jobs.service import open_job_service
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
+from tests.integration.old_client import execute
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.support.jobs import newest_jobs, shipped_as_mine
+from tests.support.waiting import HUNG_SECONDS
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", seed=MAX_SEED, steps=4)
+REFUSE_AT_COMMIT = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'not now' USING ERRCODE = 'query_canceled'; END $$;
+    CREATE CONSTRAINT TRIGGER refusal AFTER INSERT ON anime_api.production_jobs
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
 
 
 @pytest_asyncio.fixture
@@ -64,6 +78,30 @@ async def test_the_same_job_id_again_is_the_same_job(
         await submit(GenerationRequest(prompt="something else"), database, settings, job_id)
     assert first.id == second.id == job_id
     assert len(prefect.runs) == len(await newest_jobs(database)) == 1
+
+
+@pytest.mark.parametrize("project", [None, "Rain"])
+async def test_a_request_that_postgresql_refused_takes_no_room_in_the_queue(
+    database: Database,
+    database_url: str,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    project: str | None,
+) -> None:
+    monkeypatch.setattr("anime.jobs.admission.COUNT_SECONDS", HUNG_SECONDS)
+    request = REQUEST.model_copy(update={"project": project})
+    two = settings.model_copy(update={"queue_limit": 2})
+    async with open_job_service(two, database, ProgressPublisher(None)) as service:
+        await service.admit(request)
+        await execute(database_url, REFUSE_AT_COMMIT)
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                await service.admit(request)
+        finally:
+            await execute(database_url, "DROP FUNCTION refuse CASCADE")
+        await service.admit(request)
+        with pytest.raises(QueueFull):
+            await service.admit(request)
 
 
 async def test_the_same_job_id_is_the_same_job_though_what_it_needs_is_gone_meanwhile(
