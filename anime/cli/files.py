@@ -55,6 +55,10 @@ def files(
         review=review,
     )
     page = _page(settings, query, limit, cursor)
+    if query.project and not page.files:
+        from anime.cli.projects import note_unknown
+
+        note_unknown(query.project)
     if json:
         print_json(page.model_dump(mode="json"))
         return

@@ -64,6 +64,10 @@ def jobs(
         project=project,
     )
     found = _page(settings, query, limit)
+    if query.project and not found:
+        from anime.cli.projects import note_unknown
+
+        note_unknown(query.project)
     if json:
         print_json(as_json(found))
     else:

@@ -8,7 +8,7 @@ import typer
 
 from anime.cli.request_parsing import parse_inputs, parse_options
 from anime.cli.shots import open_database
-from anime.cli.terminal import as_json, print_json, print_result, print_table
+from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
 from anime.core.labels import shorten
 from anime.errors import NotFound
 
@@ -78,6 +78,19 @@ def style(
         fields = each.style.model_dump(mode="json", exclude_defaults=True)
         said = f"{each.created_at:%Y-%m-%d %H:%M} {each.created_by} {each.notes}".strip()
         print_table((f"version {each.version}", said), [(k, str(v)) for k, v in fields.items()])
+
+
+def note_unknown(project: str) -> None:
+    """Say on stderr if there is no such project, whose list is as empty as that of a new one."""
+    if not asyncio.run(_is_known(project)):
+        print_note(f"There is no project {shorten(project)!r}: `anime projects list` has all.")
+
+
+async def _is_known(project: str) -> bool:
+    from anime.db.repositories import ProjectRepository
+
+    async with open_database() as database, database.session_scope() as session:
+        return bool(await ProjectRepository(session).keys_of(project))
 
 
 async def _create(new: "NewProject") -> "ProjectRecord":

@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.migrate import revision
-from anime.db.repositories import AssetRow, FileRepository, JobRepository
+from anime.db.repositories import AssetRow, FileRepository, JobRepository, ProjectRepository
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
@@ -376,6 +376,19 @@ async def test_jobs_and_files_list_what_there_is(
     assert json.loads(as_json.out)[0]["seed"] == 2**64 - 1
     assert str(path) in files.out
     assert "512×768" in files.out
+
+
+@pytest.mark.parametrize("command", ["jobs", "files"])
+async def test_an_empty_list_says_whether_there_is_such_a_project(
+    anime: Commands, database: Database, command: str
+) -> None:
+    async with database.session_scope() as session:
+        await ProjectRepository(session).get_or_create("Neon City")
+    known = await anime.call(command, "--project", "neon-city")
+    assert (known.code, known.err) == (0, "")
+    wrong = await anime.call(command, "--project", "Neon Citty", "--json")
+    assert (wrong.code, "There is no project 'Neon Citty'" in wrong.err) == (0, True)
+    assert json.loads(wrong.out) in ([], {"files": [], "next_cursor": None})
 
 
 async def test_failed_jobs_are_listed_by_their_kind_and_requeued(
