@@ -14,6 +14,7 @@ from anime.errors import DatabaseUnavailable
 
 BACKUP = 0x6261636B7570  # "backup"
 SWEEP = 0x7377656570  # "sweep"
+LOW_DISK = 0x6469736B  # "disk": shared by all who find theirs low
 
 
 class AdvisoryLock:

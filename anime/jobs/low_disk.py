@@ -4,16 +4,19 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from anime.core.servers import EVERYTHING
+from anime.db.advisory_lock import LOW_DISK, AdvisoryLock, advisory_lock
 from anime.db.repositories import PauseRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, reason_of
+from anime.errors import AnimeError, DatabaseUnavailable, reason_of
 from anime.retry_policies import DISK_WATCH
 from anime.settings import Settings
 
 DISK_SECONDS = 10.0  # for a disk to answer; a mount may hang
+LOCK_SECONDS = 2.0  # longer than a pause takes to be ended
 RESUME_FACTOR = 1.25  # so much more must be free before renders begin again
 MB = 2**20
 
@@ -53,7 +56,10 @@ class DiskReader:
 
 
 class DiskGuard:
-    """Pauses all new renders while a disk that they write to is low."""
+    """Pauses all new renders while a disk that they write to is low.
+
+    Other hosts may have other disks: only when no guard finds any low does the pause end.
+    """
 
     def __init__(
         self,
@@ -66,19 +72,29 @@ class DiskGuard:
         self._needed_mb = settings.min_free_disk_mb
         folders = (settings.library, settings.comfyui_output_dir)
         self._disks = DiskReader((folder for folder in folders if folder is not None), free_mb)
+        self._held = AsyncExitStack()
+        self._lock: AdvisoryLock | None = None  # while a disk is low
 
     async def run_forever(self) -> None:
         """Look now and then until cancelled; where no space is asked for, end a pause of ours."""
-        while True:
-            try:
-                async with asyncio.timeout(DISK_SECONDS):
-                    await self.step()
-            except (AnimeError, TimeoutError) as fault:
-                _log.warning("The disks are looked at again later: %s", reason_of(fault))
-            else:
-                if not self._needed_mb:
-                    return
-            await DISK_WATCH.wait()
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(DISK_SECONDS):
+                        await self.step()
+                except (AnimeError, TimeoutError) as fault:
+                    _log.warning("The disks are looked at again later: %s", reason_of(fault))
+                else:
+                    if not self._needed_mb:
+                        return
+                await DISK_WATCH.wait()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Let others end the pause."""
+        self._lock = None
+        await self._held.aclose()
 
     async def step(self) -> None:
         """Pause or resume, as the disks are. A pause of a person stays.
@@ -90,16 +106,42 @@ class DiskGuard:
         known = {folder: mb for folder, mb in free.items() if mb is not None}
         low = {folder: mb for folder, mb in known.items() if mb < self._needed_mb}
         has_space = [mb >= self._needed_mb * RESUME_FACTOR for mb in known.values()]
+        if low:
+            await self._pause(_reason(low.items(), self._needed_mb))
+        elif all(has_space) and len(known) == len(free):
+            await self.close()
+            await self._resume()
+
+    async def _pause(self, reason: str) -> None:
+        await self._hold()
         async with self._database.session_scope() as session:
-            pauses = PauseRepository(session)
-            if low:
-                reason = _reason(low.items(), self._needed_mb)
-                if await pauses.set(EVERYTHING, reason, is_automatic=True):
-                    _log.error("All new renders are paused: %s", reason)
+            if await PauseRepository(session).set(EVERYTHING, reason, is_automatic=True):
+                _log.error("All new renders are paused: %s", reason)
+
+    async def _resume(self) -> None:
+        async with self._database.autocommit() as session:
+            pauses = await PauseRepository(session).in_force()
+        if not any(each.is_automatic and each.scope == EVERYTHING for each in pauses):
+            return
+        async with advisory_lock(self._database.address, LOW_DISK) as turn:
+            if turn is None:
                 return
-            is_over = all(has_space) and len(known) == len(free)
-            if is_over and await pauses.clear(EVERYTHING, only_automatic=True):
-                _log.warning("New renders begin again: the disks have the space that is asked for.")
+            async with self._database.session_scope() as session:
+                is_over = await PauseRepository(session).clear(EVERYTHING, only_automatic=True)
+        if is_over:
+            _log.warning("New renders begin again: the disks have the space that is asked for.")
+
+    async def _hold(self) -> None:
+        """Keep others from ending the pause for as long as this program lives."""
+        if self._lock is not None:
+            with suppress(DatabaseUnavailable):  # it is gone with its connection
+                await self._lock.confirm()
+                return
+        await self.close()
+        turn = advisory_lock(
+            self._database.address, LOW_DISK, is_shared=True, wait_seconds=LOCK_SECONDS
+        )
+        self._lock = await self._held.enter_async_context(turn)
 
 
 def _reason(low: Iterable[tuple[Path, int]], needed_mb: int) -> str:

@@ -3,16 +3,26 @@
 import errno
 import os
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from anime.core.servers import EVERYTHING, PauseRecord
 from anime.db.repositories import PauseRepository
 from anime.db.session import Database
 from anime.jobs.low_disk import DiskGuard, free_mb_of
 from anime.settings import load_settings
+from tests.integration.old_client import execute
+
+END_LOCKS = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    )
+"""
 
 
 class Disks:
@@ -40,9 +50,14 @@ def disks(library: Path, tmp_path: Path) -> Disks:
     return Disks(library, tmp_path / "output")
 
 
-@pytest.fixture
-def guard(database: Database, disks: Disks) -> DiskGuard:
-    library, output = disks.free
+@pytest_asyncio.fixture
+async def guard(database: Database, disks: Disks) -> AsyncIterator[DiskGuard]:
+    guard = guard_of(database, disks, *disks.free)
+    yield guard
+    await guard.close()
+
+
+def guard_of(database: Database, disks: Disks, library: Path, output: Path) -> DiskGuard:
     settings = load_settings(library_dir=library, comfyui_output_dir=output, min_free_disk_mb=1000)
     return DiskGuard(database, settings, free_mb=disks)
 
@@ -71,6 +86,39 @@ async def test_renders_begin_again_once_there_is_some_space_to_spare(
         disks.free[library] = free
         await guard.step()
         assert len(await paused(database)) == count
+
+
+async def test_hosts_with_other_disks_do_not_end_the_pause_of_one_that_is_low(
+    database: Database,
+    database_url: str,
+    guard: DiskGuard,
+    disks: Disks,
+    library: Path,
+    tmp_path: Path,
+) -> None:
+    output, elsewhere = tmp_path / "output", tmp_path / "elsewhere"
+    disks.free[elsewhere] = 5000
+    other = guard_of(database, disks, library, elsewhere)
+    disks.free[output] = 10
+    await guard.step()
+    await other.step()
+    assert len(await paused(database)) == 1
+    await execute(database_url, END_LOCKS)
+    await guard.step()
+    await other.step()
+    assert len(await paused(database)) == 1, "PostgreSQL was away"
+    disks.free |= {output: 5000, elsewhere: 10}
+    await other.step()
+    await guard.step()
+    assert len(await paused(database)) == 1
+    disks.free[elsewhere] = 5000
+    await other.step()
+    assert await paused(database) == []
+    disks.free[output] = 10
+    await guard.step()
+    await guard.close()
+    await other.step()
+    assert await paused(database) == [], "nobody is left to say that it is low"
 
 
 async def test_a_pause_of_a_person_outlasts_a_low_disk(
@@ -114,5 +162,6 @@ async def test_an_automatic_pause_ends_when_no_space_is_asked_for_any_more(
 ) -> None:
     disks.free[library] = 10
     await guard.step()
+    await guard.close()
     await DiskGuard(database, load_settings(min_free_disk_mb=0), free_mb=disks).run_forever()
     assert await paused(database) == []
