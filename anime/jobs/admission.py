@@ -19,6 +19,7 @@ from anime.core.batches import kind_of
 from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.composition.record import Composition
 from anime.core.labels import label_of
+from anime.core.paths import is_recorded
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.db.session import Database
@@ -240,9 +241,13 @@ class Admission:
 
         Raises:
             InvalidWorkflow: it is missing or broken.
+            StorageUnavailable: its disk does not answer.
         """
-        folders = self.settings.folders_of_workflow(request.workflow_name)
-        return await asyncio.to_thread(load_template, request.workflow_name, *folders)
+        name = request.workflow_name
+        load = partial(load_template, name, *self.settings.folders_of_workflow(name))
+        if is_recorded(name):  # it is in the library
+            return await self.library.run(load, seconds=ANSWER_SECONDS)
+        return await asyncio.to_thread(load)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
         """The job, inserted in one transaction.

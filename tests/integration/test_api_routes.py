@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ from anime.core.paths import thumbnail_path
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.schemas import FileRecord
-from anime.settings import Settings
+from anime.settings import SHIPPED_WORKFLOWS, Settings
 from anime.stack.prefect_server import TUNING
 from tests.integration.api_client import client_of, opened_api, problem_in
 from tests.integration.prefect_peer import PrefectPeer
@@ -393,6 +394,26 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     is_back.set()
     monkeypatch.setattr(library_reader, "ANSWER_SECONDS", SECONDS)
     assert (await api.get(paths[0])).content == PICTURE
+
+
+async def test_recorded_graphs_of_a_library_that_does_not_answer_hold_up_nothing_else(
+    api: httpx.AsyncClient, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.jobs.admission.ANSWER_SECONDS", 0.5)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    name, recorded = f"recorded-{'0' * 40}", api_settings.library / ".recorded"
+    recorded.mkdir()
+    for suffix in (".json", ".toml"):
+        shutil.copy(SHIPPED_WORKFLOWS / f"txt2img{suffix}", recorded / f"{name}{suffix}")
+    is_back = let_die(api_settings.library, monkeypatch, seconds=SECONDS)
+    asked = {"prompt": "rain", "workflow": name}
+    posts = [api.post("/api/anime/generate", json=asked) for _ in range(20)]
+    for answer in await asyncio.gather(*posts):
+        problem = problem_in(answer, 503)
+        assert problem["type"] == "urn:anime:problem:storage-unavailable"
+    assert (await api.post("/api/anime/generate", json={"prompt": "rain"})).status_code == 202
+    is_back.set()
+    assert (await api.post("/api/anime/generate", json=asked)).status_code == 202
 
 
 async def test_pictures_for_a_library_that_does_not_answer_hold_up_nothing_else(
