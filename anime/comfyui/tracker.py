@@ -183,6 +183,7 @@ class PromptTracker:
         self._was_running = False
         self._dead_sockets = 0  # when the server was last asked and had the prompt
         self._node: str | None = None
+        self._named_node: str | None = None  # without its prompt, since the server last answered
         self._point = RenderPoint()
         limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
@@ -228,8 +229,7 @@ class PromptTracker:
         sent only to the client of the prompt that runs.
         """
         if event.prompt_id is None and isinstance(event, NodeExecuting):
-            if self._was_running:
-                self._stall_clock.entered(event.node)
+            self._named_node = event.node
             return True
         is_own = event.prompt_id == str(self._prompt_id)
         return is_own and isinstance(event, NodeExecuting) and event.ends_prompt
@@ -258,7 +258,11 @@ class PromptTracker:
         self._unanswered_since = self._refused_since = None
         self._stall_clock.looked(at=now, deaf_seconds=self._listener.disconnected_seconds)
         self._watch = self._watch.saw(sighting, at=now)
-        self._was_running |= isinstance(sighting, Running)
+        if isinstance(sighting, Running):
+            self._was_running = True
+            if self._named_node is not None:
+                self._stall_clock.entered(self._named_node)
+        self._named_node = None
         if not isinstance(sighting, Absent):
             self._dead_sockets = self._listener.dead_sockets
         state = self._watch.state

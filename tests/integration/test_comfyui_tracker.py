@@ -488,6 +488,26 @@ async def test_a_node_named_to_a_new_websocket_may_say_nothing_for_long(
     assert entry_of(await following).succeeded
 
 
+async def test_a_node_named_to_a_new_websocket_belongs_to_the_prompt_that_has_begun_meanwhile(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, clock: Clock
+) -> None:
+    peer.start("of the same client")
+    peer.pending = [str(prompt_id)]
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.1, stall=3))
+    await peer.connected.wait()
+    await peer.until_looked_for(1)
+    peer.finish("of the same client")
+    peer.pending.clear()
+    peer.start(prompt_id)
+    await peer.send("executing", node="8")  # as the server says it: without the prompt
+    await peer.until_looked_for(2)  # it was heard
+    clock.now += 4
+    await peer.until_looked_for(3)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
 async def test_a_node_that_stops_between_two_steps_has_stalled(
     client: ComfyUIClient, peer: Peer, prompt_id: UUID
 ) -> None:
