@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
 LINGER_SECONDS = 10.0  # for which a socket waits for the next prompt
 
+_creating = threading.Lock()
+
 
 class EventSockets:
     """The sockets by server and client id. Public methods are called in any thread."""
@@ -68,8 +70,9 @@ def of_process(pid: int) -> EventSockets:
 
 
 def event_sockets() -> EventSockets:
-    """The sockets of this process."""
-    return of_process(os.getpid())
+    """The sockets of this process. Runs that begin at once, each in its thread, get the same."""
+    with _creating:
+        return of_process(os.getpid())
 
 
 class _EventSocket:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -218,6 +219,23 @@ async def test_the_socket_waits_for_the_next_prompt(client: ComfyUIClient, peer:
         assert entry_of(await followed(client, prompt_id)).succeeded
     assert len(peer.greeted_with) == 1
     assert len(peer.sockets) == 1
+
+
+def test_runs_that_begin_at_once_are_one_client() -> None:
+    event_sockets.of_process.cache_clear()
+    ready, found = threading.Barrier(8), list[event_sockets.EventSockets]()
+
+    def begin() -> None:
+        ready.wait(HUNG_SECONDS)
+        found.append(event_sockets.event_sockets())
+
+    runs = [threading.Thread(target=begin) for _ in range(8)]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join(HUNG_SECONDS)
+    assert len(found) == 8
+    assert len(set(found)) == 1
 
 
 async def test_a_socket_is_tried_at_once_for_a_prompt_that_comes_meanwhile(
