@@ -54,12 +54,13 @@ class EventSockets:
         self._sockets.setdefault(listener.key, _EventSocket()).add(listener)
 
     def _remove(self, listener: EventListener) -> None:
-        self._sockets[listener.key].listeners.remove(listener)
-        self._loop.call_later(LINGER_SECONDS, self._close_unused, listener.key)
+        socket = self._sockets[listener.key]
+        socket.listeners.remove(listener)
+        if not socket.listeners:
+            socket.closing = self._loop.call_later(LINGER_SECONDS, self._close, listener.key)
 
-    def _close_unused(self, key: tuple[str, str]) -> None:
-        if key in self._sockets and not self._sockets[key].listeners:
-            self._sockets.pop(key).close()
+    def _close(self, key: tuple[str, str]) -> None:
+        self._sockets.pop(key).close()
 
 
 @cache
@@ -85,6 +86,7 @@ class _EventSocket:
 
     def __init__(self) -> None:
         self.listeners: list[EventListener] = []
+        self.closing: asyncio.TimerHandle | None = None  # while nobody listens
         self._is_open = self._is_up = False  # up: something has arrived
         self._has_newcomer = asyncio.Event()  # who waits for a socket, however often it has failed
         self._task: asyncio.Task[None] | None = None
@@ -92,6 +94,8 @@ class _EventSocket:
     def add(self, listener: EventListener) -> None:
         """Tell the listener whether a socket is up, and then what arrives there."""
         self.listeners.append(listener)
+        if self.closing is not None:
+            self.closing.cancel()
         if self._is_open:
             _tell(listener, listener.on_tried)
         if self._is_up:

@@ -238,6 +238,27 @@ def test_runs_that_begin_at_once_are_one_client() -> None:
     assert len(set(found)) == 1
 
 
+async def test_a_socket_waits_from_its_last_prompt_on(
+    client: ComfyUIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_listener, "GREETING_SECONDS", HUNG_SECONDS)
+
+    async def render(client_id: str) -> None:
+        async with client.listening(client_id, uuid4()) as listener:
+            assert await listener.wait_until_up()
+
+    monkeypatch.setattr(event_sockets, "LINGER_SECONDS", 0.2)
+    await render("client")
+    async with client.listening("another client", uuid4()) as other:
+        assert await other.wait_until_up()  # so the first one's time has begun
+        monkeypatch.setattr(event_sockets, "LINGER_SECONDS", LONG)
+        await render("client")
+        await render("a third client")
+        monkeypatch.setattr(event_sockets, "LINGER_SECONDS", 0.2)
+    await asyncio.wait_for(peer.disconnected.wait(), HUNG_SECONDS)
+    assert "client" in [each.query_params["clientId"] for each in peer.sockets]
+
+
 async def test_a_socket_is_tried_at_once_for_a_prompt_that_comes_meanwhile(
     client: ComfyUIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
