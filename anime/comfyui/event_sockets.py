@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -44,11 +45,15 @@ class EventSockets:
 
     def add(self, listener: EventListener) -> None:
         """Tell the listener what its client is sent about its prompt, from now on."""
-        self._loop.call_soon_threadsafe(self._add, listener)
+        self._call(self._add, listener)
 
     def remove(self, listener: EventListener) -> None:
         """Tell it nothing any more. A socket that nobody listens to is closed in a while."""
-        self._loop.call_soon_threadsafe(self._remove, listener)
+        self._call(self._remove, listener)
+
+    def _call(self, function: Callable[[EventListener], None], listener: EventListener) -> None:
+        """Call it in the sockets' thread: not in the run's context, which would last as they do."""
+        self._loop.call_soon_threadsafe(function, listener, context=Context())
 
     def _add(self, listener: EventListener) -> None:
         self._sockets.setdefault(listener.key, _EventSocket()).add(listener)
@@ -67,7 +72,7 @@ class EventSockets:
 def of_process(pid: int) -> EventSockets:
     """Those of the process; one that was forked has none of its parent's threads."""
     del pid
-    return EventSockets()
+    return Context().run(EventSockets)  # its loop lasts longer than the run that needs it first
 
 
 def event_sockets() -> EventSockets:

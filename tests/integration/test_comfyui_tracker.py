@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -236,6 +239,26 @@ def test_runs_that_begin_at_once_are_one_client() -> None:
         each.join(HUNG_SECONDS)
     assert len(found) == 8
     assert len(set(found)) == 1
+
+
+async def test_what_a_run_had_open_goes_with_it_though_its_socket_stays(
+    client: ComfyUIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_listener, "GREETING_SECONDS", HUNG_SECONDS)
+    of_run: ContextVar[Clock] = ContextVar("of_run")
+
+    async def run() -> weakref.ref[Clock]:
+        connections = Clock()
+        of_run.set(connections)
+        async with client.listening("client", uuid4()):
+            await peer.connected.wait()
+        return weakref.ref(connections)
+
+    kept = await asyncio.create_task(run())
+    async with client.listening("client", uuid4()) as next_one:
+        assert await next_one.wait_until_up()
+        gc.collect()
+        assert kept() is None
 
 
 async def test_a_socket_waits_from_its_last_prompt_on(
