@@ -267,7 +267,10 @@ class Monitor:
             done.dispatched += await self._dispatch([each.job.job_id for each in left])
 
     async def _without_shared(self, decided: Sequence[_Decided]) -> Sequence[_Decided]:
-        """The same without the jobs of cancelled batches that other runs of these go on with."""
+        """The same without the jobs of cancelled batches that other runs of these go on with.
+
+        Those of a batch whose runs Prefect does not tell are left for the next step.
+        """
         cancelled: dict[UUID, list[UUID]] = {}
         for each in decided:
             if isinstance(each.decision, CancelJob) and each.job.batch_run_id is not None:
@@ -275,10 +278,14 @@ class Monitor:
         left: set[UUID] = set()
         api = self._dispatcher.api
         for run_id, job_ids in cancelled.items():
-            name = str((await api.run_parameters(run_id)).get("name"))
-            left |= await leave_to_other_runs(
-                self._database, api, name, job_ids, cancelled_run=run_id
-            )
+            try:
+                name = str((await api.run_parameters(run_id)).get("name"))
+                left |= await leave_to_other_runs(
+                    self._database, api, name, job_ids, cancelled_run=run_id
+                )
+            except PrefectUnavailable as fault:
+                _log.warning("The jobs of batch %s are cancelled later: %s", run_id, fault)
+                left.update(job_ids)
         return [each for each in decided if each.job.job_id not in left]
 
     def _first(

@@ -71,6 +71,7 @@ class PrefectPeer:
     forgets_runs: bool = False  # somebody has deleted them
     refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
+    lists_runs: bool = True  # else it is too busy to say which there are of a flow
     run_state: str = "RUNNING"  # of all runs that `states` does not name
     run_message: str = ""
     pool: str = "anime"
@@ -120,6 +121,8 @@ class PrefectPeer:
 
     async def filtered(self, request: Request) -> JSONResponse:
         asked = RunsWanted.model_validate_json(await request.body())
+        if asked.flows is not None and not self.lists_runs:
+            return JSONResponse({"detail": "busy"}, 500)
         runs = self._matching(asked.flow_runs, asked.flows)
         return JSONResponse(runs[asked.offset :][: asked.limit])
 

@@ -248,6 +248,23 @@ async def test_the_jobs_of_a_cancelled_run_of_a_batch_are_left_to_another_that_r
     assert await office.monitor() == MonitorCounts(cancelled=1), "nobody is left to render it"
 
 
+async def test_other_jobs_go_on_while_nobody_knows_which_runs_of_a_batch_there_are(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    lost, run_id = await rendering(office)
+    await given_back(office, lost, run_id)
+    batch = uuid4()
+    told = BatchRequest(name="storm", prompts=["rain"]).model_dump(mode="json")
+    prefect.add_run(batch, str(batch), flow="batch", parameters=told)
+    prefect.states |= {str(batch): "CANCELLED", str(run_id): "CRASHED"}
+    async with office.database.session_scope() as session:
+        await JobRepository(session).create_all({uuid4(): NewJob(REQUEST, "txt2img", 1, batch)})
+    prefect.lists_runs = False
+    assert await office.monitor() == MonitorCounts(dispatched=1)
+    prefect.lists_runs = True
+    assert await office.monitor() == MonitorCounts(cancelled=1)
+
+
 async def test_no_job_is_hidden_by_the_jobs_of_batches_that_wait(
     office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
