@@ -7,6 +7,7 @@ from contextlib import (
     aclosing,
     asynccontextmanager,
     contextmanager,
+    suppress,
 )
 from typing import Self
 from uuid import UUID
@@ -36,7 +37,13 @@ from anime.comfyui.tracker import TrackerTimeouts, follow_prompt, listening
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
-from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable, reason_of
+from anime.errors import (
+    ComfyUIError,
+    ComfyUIRefused,
+    ComfyUIUnreachable,
+    ConfigurationError,
+    reason_of,
+)
 from anime.net.login import login_for
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 from anime.settings.secret_references import known_value
@@ -110,8 +117,11 @@ class ComfyUIClient:
 
     def websocket_url(self, client_id: str) -> str:
         """The address of that client's events, with user and password if there are any."""
-        url = known_value(self._text) if self._text else None
-        return websocket_url(url.rstrip("/") if url else self._url, client_id)
+        url = self._url
+        if self._text and (known := known_value(self._text)):
+            with suppress(ConfigurationError):  # what is no address now was one before
+                url = checked_address(known)
+        return websocket_url(url, client_id)
 
     async def submit(
         self,

@@ -653,6 +653,22 @@ async def test_a_socket_opens_with_any_login_that_an_address_can_have(
     assert base64.b64decode(header).decode() == shown
 
 
+@pytest.mark.parametrize(
+    ("now", "address"),
+    [
+        ("HTTP://me:two@Studio:8188/", "ws://me:two@studio:8188/ws?clientId=x"),
+        ("http://me:two@studio:99999", "ws://me:one@studio:8188/ws?clientId=x"),
+    ],
+    ids=["spelled otherwise", "none"],
+)
+async def test_events_come_from_the_same_server_whatever_its_address_is_now(
+    now: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO", now)
+    client = ComfyUIClient("HTTP://me:one@Studio:8188", text="{env:STUDIO}")
+    assert client.websocket_url("x") == address
+
+
 async def test_each_socket_opens_with_the_login_of_the_moment(
     host: Host, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
