@@ -43,7 +43,6 @@ class EventListener:
         self.dead_sockets = 0  # that the other side has closed or left
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._has_arrived = asyncio.Event()
-        self._is_told = False  # that events have arrived
         self._has_tried = asyncio.Event()
         self._was_greeted = asyncio.Event()
         self._disconnected_since: float | None = self.loop.time()
@@ -114,10 +113,8 @@ class EventListener:
         one after the other, so that a full socket would hold up everybody's progress.
         """
         self._events.append(event)
-        was_told, self._is_told = self._is_told, True
-        return not was_told
+        return len(self._events) == 1  # who reads takes all there are before it waits again
 
     def on_events(self) -> None:
         """Events have arrived."""
-        self._is_told = False
         self._has_arrived.set()
