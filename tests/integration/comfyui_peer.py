@@ -28,6 +28,7 @@ class Peer:
         self.greeted_with: list[str] = []  # the login of each socket
         self.connected = asyncio.Event()
         self.disconnected = asyncio.Event()
+        self.refused = asyncio.Event()
         self.submitted = asyncio.Event()
         self.posts: list[tuple[str, Any]] = []
         self.asked: list[str] = []  # paths, of queue and history
@@ -133,6 +134,7 @@ class Peer:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         if self.refuses_websockets:
+            self.refused.set()
             await websocket.close()
             return
         await websocket.accept()

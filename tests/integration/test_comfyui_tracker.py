@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,15 @@ class Clock:
     """The time since a prompt has moved goes by when a test says so."""
 
     now: float = 1.0
+    _heard: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+
+    def note(self, event: Event) -> None:
+        self._heard.put_nowait(event)
+
+    async def until_heard(self, number: int = 1) -> None:
+        """Return when so many more events have reached the prompt."""
+        for _ in range(number):
+            await asyncio.wait_for(self._heard.get(), HUNG_SECONDS)
 
 
 @pytest.fixture
@@ -67,6 +76,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
             super().__init__(*given)
             self._clock = lambda: clock.now
             self._stall_clock.heard(at=clock.now)
+
+        def own_event(self, event: Event) -> Event | None:
+            clock.note(event)
+            return super().own_event(event)
 
     monkeypatch.setattr(tracker, "PromptTracker", Tracker)
     return clock
@@ -119,6 +132,7 @@ async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()
+    await peer.until_asked(1)  # it runs, by the first look
     peer.history_looks_needed = looks_needed
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
     peer.finish(prompt_id)
@@ -168,6 +182,7 @@ async def test_events_of_other_prompts_are_not_ours(
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()
+    await peer.until_asked(1)  # it runs, by the first look
     await peer.send("progress", value=1, max=3, node="3", prompt_id="somebody-elses")
     await peer.send("progress_state", prompt_id="somebody-elses", nodes={})
     await peer.send("executing", node=None, prompt_id="somebody-elses")
@@ -443,7 +458,7 @@ async def test_every_event_of_the_prompt_puts_a_stall_off(
     await peer.connected.wait()
     for step in range(6):
         await peer.send("progress", value=step, max=6, node="3", prompt_id=str(prompt_id))
-        await peer.until_looked_for(2)  # it was heard
+        await clock.until_heard()
         clock.now += 2
         await peer.until_looked_for(2)
     assert not following.done()
@@ -494,10 +509,10 @@ async def test_a_websocket_lost_between_two_steps_makes_no_stall(
     following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
-    await peer.until_looked_for(2)  # it was heard
+    await clock.until_heard()
     peer.refuses_websockets = True
     await peer.drop_sockets()
-    await peer.disconnected.wait()
+    await asyncio.wait_for(peer.refused.wait(), HUNG_SECONDS)  # it has lost the one before
     await peer.until_looked_for(2)
     clock.now += 4
     await peer.until_looked_for(3)
@@ -527,7 +542,7 @@ async def test_f27_a_node_that_counts_no_steps_may_say_nothing_for_long(
     await peer.connected.wait()
     for kind, content in said:
         await peer.send(kind, prompt_id=str(prompt_id), **content)
-    await peer.until_looked_for(2)  # it was heard
+    await clock.until_heard(len(said))
     clock.now += 4
     await peer.until_looked_for(3)
     assert not following.done()
@@ -542,7 +557,8 @@ async def test_a_node_named_to_a_new_websocket_may_say_nothing_for_long(
     following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     await peer.send("executing", node="8")  # as the server says it: without the prompt
-    await peer.until_looked_for(2)  # it was heard
+    await clock.until_heard()
+    await peer.until_looked_for(2)
     clock.now += 4
     await peer.until_looked_for(3)
     assert not following.done()
@@ -562,7 +578,8 @@ async def test_a_node_named_to_a_new_websocket_belongs_to_the_prompt_that_has_be
     peer.pending.clear()
     peer.start(prompt_id)
     await peer.send("executing", node="8")  # as the server says it: without the prompt
-    await peer.until_looked_for(2)  # it was heard
+    await clock.until_heard()
+    await peer.until_looked_for(2)
     clock.now += 4
     await peer.until_looked_for(3)
     assert not following.done()
@@ -590,7 +607,7 @@ async def test_a_node_that_says_nothing_for_the_limit_of_silence_is_stopped(
     following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=1, silence=4))
     await peer.connected.wait()
     await peer.send("executing", node="8", prompt_id=str(prompt_id))
-    await peer.until_looked_for(2)  # it was heard
+    await clock.until_heard()
     clock.now += 5
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
         await asyncio.wait_for(following, HUNG_SECONDS)
