@@ -34,6 +34,7 @@ NUMBER = struct.Struct("!i")  # a pid; an exit status, negative for a signal
 MOST_DESCRIPTORS = 16
 ADDRESS = "TESTS_FORK_SERVER"  # the variable that has it
 OPTIONS = ["-P", "-m"]  # of Python, with which our programs are started
+WITHOUT_PREFECT = "anime.assets.limited_process"  # started most often; the rest may ask Prefect
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _read_settings_anew(module: str) -> None:
 
     from anime.settings import get_settings
 
-    refresh_global_settings_context()
+    if module != WITHOUT_PREFECT:
+        refresh_global_settings_context()
     get_settings.cache_clear()
     logging.root.handlers.clear()
     if module in {"prefect", PROGRAM[-1]}:  # others import it later, if at all
