@@ -9,8 +9,9 @@ it all the same, and the supervisor does not see the difference.
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 from anime.cli.app import main
@@ -19,7 +20,7 @@ from anime.stack.logs import LogPipe
 from anime.stack.parts import Part
 from anime.stack.process import PartProcess
 from tests.support.fork_server import OPTIONS
-from tests.support.forks import ForkedProgram, PipedProgram, Program
+from tests.support.forks import ForkedProgram, PipedProgram, Program, start_fork_server
 
 launch = process.launch
 
@@ -29,11 +30,17 @@ async def launch_forked(part: Part, inherited_fds: tuple[int, ...] = ()) -> Part
     python, *words = part.command
     if python != sys.executable or words[:2] != OPTIONS:
         return await launch(part, inherited_fds)
-    program = Program(words[2], words[3:], part.environment, folder=part.folder)
+    program = Program(words[2], words[3:], _with_pages(part.environment), folder=part.folder)
     with closing(LogPipe(part.log)) as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123, ASYNC230
         given = [nothing.fileno(), log.write_end, log.write_end, *inherited_fds]
         forked = await asyncio.to_thread(ForkedProgram.begin, program, given)
         return PartProcess(PipedProgram(forked), log)  # type: ignore[arg-type]  # used alike
+
+
+def _with_pages(environment: Mapping[str, str]) -> dict[str, str]:
+    """With Prefect's pages in one folder for all: to copy them takes a second of a processor."""
+    pages = Path(start_fork_server()).with_name("pages")
+    return {**environment, "PREFECT_UI_STATIC_DIRECTORY": str(pages)}
 
 
 @contextmanager
