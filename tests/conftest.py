@@ -25,7 +25,7 @@ from tests.services import (
     postgres_url,
     redis_url,
 )
-from tests.support import forked_readers, forked_workers, forks, reaper
+from tests.support import forked_readers, forked_workers, forks, in_memory, reaper
 
 __all__ = [
     "database",
@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave nothing behind in the end; let workers of pytest-xdist be forked."""
     if not config.option.collectonly:
         reaper.pytest_configure()
+        in_memory.pytest_configure()
         forked_workers.pytest_configure(config)
 
 

@@ -8,6 +8,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ import pytest_asyncio
 from anime.settings import PROJECT_DIR
 from tests.support.fork_server import ADDRESS
 from tests.support.forks import start_fork_server
+from tests.support.reaper import folder_of, reap
 from tests.support.waiting import HUNG_SECONDS
 
 WORKERS = 2
@@ -101,6 +103,15 @@ async def _servers(started: Path) -> dict[int, list[psutil.Process]]:
         servers.setdefault(worker, []).append(psutil.Process(pid))
     assert [len(each) for each in servers.values()] == [2] * WORKERS
     return servers
+
+
+def test_what_lies_in_memory_is_deleted_in_the_end() -> None:
+    mark = uuid4().hex
+    folder = folder_of(mark)
+    folder.mkdir()
+    (folder / "data").touch()
+    reap(0, mark)  # nobody's child
+    assert not folder.exists()
 
 
 async def test_ctrl_c_leaves_nothing_running(suite: SampleSuite) -> None:

@@ -34,5 +34,6 @@ for package in (anime, blocks, flows, tasks):
         if module.name not in PROGRAMS and ".migrations" not in module.name:
             import_module(module.name)
 
-import_module("tests.support.forked_readers")
+for name in ("tests.support.forked_readers", "tests.support.in_memory"):
+    import_module(name)
 assert_single_thread()

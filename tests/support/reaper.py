@@ -1,23 +1,27 @@
 """Nothing that tests start outlives them, however pytest or one of its workers ends.
 
 Each process of pytest marks its environment, which all that it starts inherits, and has a reaper:
-a child that waits for its end and then kills whatever carries the mark. A parent-death signal
-would reach only the children, and those of a thread already when the thread ends.
+a child that waits for its end, kills whatever carries the mark and deletes the folder in memory. A
+parent-death signal would reach only the children, and those of a thread already when the thread
+ends.
 
     python -m tests.support.reaper OWNER_PID MARK
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
 
 MARK = "TESTS_STARTED_BY"
+MEMORY = Path("/dev/shm")
 LOOK_EVERY_SECONDS = 0.2
 KILLING_SECONDS = 60
 _reapers: list[subprocess.Popen[bytes]] = []
@@ -36,6 +40,11 @@ def pytest_configure() -> None:
     _reapers.append(reaper)  # nobody waits for it: it outlives this process
 
 
+def folder_of(mark: str) -> Path:
+    """Where programs with that mark may have files in memory; there only if it was made."""
+    return MEMORY / f"anime-tests-{mark}"
+
+
 def reap(owner_pid: int, mark: str) -> None:
     """Wait for the end of the owner, then kill what carries the mark until nothing does."""
     # A pipe would tell nothing while a forked child of the owner holds its other end.
@@ -47,6 +56,7 @@ def reap(owner_pid: int, mark: str) -> None:
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, 1)
+    shutil.rmtree(folder_of(mark), ignore_errors=True)
 
 
 def _marked(mark: str) -> Iterator[psutil.Process]:
