@@ -109,6 +109,7 @@ class Site:
                 **self.stack.environment,
                 **self.prefect_environment,
                 "PREFECT_WORKER_QUERY_SECONDS": "1",
+                "ANIME_WATCH": "false",  # the stack's own does; each would begin with a sweep
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
                 **environment,
             },
