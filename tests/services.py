@@ -1,7 +1,7 @@
 """Real services: one of each for all tests that run in a process."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 
 import pytest
@@ -10,8 +10,10 @@ from sqlalchemy import make_url
 
 from anime.db.migrate import upgrade
 from anime.db.session import Database
+from anime.stack.postgres import DATABASE
 from tests.integration.old_client import execute
 from tests.support.embedded import embedded_postgres, embedded_valkey
+from tests.support.prepared_cluster import prepared_clusters
 from tests.support.pristine_database import PristineDatabase
 
 TEMPLATE = "migrated"
@@ -70,12 +72,15 @@ class MigratedDatabases:
 @pytest_asyncio.fixture(scope="session")
 async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """An embedded PostgreSQL, by the URL of a database that no test uses."""
-    async with embedded_postgres(tmp_path_factory.mktemp("services")) as urls:
+    async with AsyncExitStack() as stack:
+        with prepared_clusters():
+            folder = tmp_path_factory.mktemp("services")
+            urls = await stack.enter_async_context(embedded_postgres(folder))
         for name in ("fsync", "full_page_writes", "synchronous_commit"):  # it lives for minutes
             await execute(urls.database, f"ALTER SYSTEM SET {name} = off")
         await execute(urls.database, "SELECT pg_reload_conf()")
-        await execute(urls.database, f"CREATE DATABASE {TEMPLATE}")
-        await upgrade(_with_database(urls.database, TEMPLATE))
+        await execute(urls.database, f"CREATE DATABASE {TEMPLATE} TEMPLATE {DATABASE}")
+        await upgrade(_with_database(urls.database, TEMPLATE))  # no copy where nothing is forked
         yield urls.database
 
 

@@ -21,6 +21,7 @@ from anime.stack.parts import Part
 from anime.stack.process import PartProcess
 from tests.support.fork_server import OPTIONS
 from tests.support.forks import ForkedProgram, PipedProgram, Program, start_fork_server
+from tests.support.prepared_cluster import prepared_clusters
 
 launch = process.launch
 
@@ -54,5 +55,5 @@ def forked_parts() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    with forked_parts():
+    with forked_parts(), prepared_clusters():
         main()
