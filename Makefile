@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Tests mostly wait for the programs they start: four times as many keep two processors busy.
-PROCESSES ?= 8
+PROCESSES ?= 5
 READY  := $(VENV)/.installed
 # The pip that Python 3.11 brings takes 13 s of a processor more to find the files in an index.
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
@@ -36,7 +36,7 @@ demo: install  ## Start everything, render a small production, show where it is,
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test, eight at a time; other: make test PROCESSES=2
+test: install  ## Run every test, five at a time; other: make test PROCESSES=2
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 check: lint  ## What each commit must pass: lint, and the unit tests
