@@ -20,9 +20,9 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
+from anime.assets.library_reader import LibraryReader
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
-from anime.net.bounded_threads import BoundedThreads
 
 if TYPE_CHECKING:
     from anime.settings import Settings
@@ -33,7 +33,6 @@ InThread: TypeAlias = Callable[..., Awaitable[Any]]  # has a function called in 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-_CALLS_AT_A_TIME = 16
 _RESTART_SECONDS = 600.0  # a file server that restarts costs a run a wait, and not its job
 _ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
@@ -70,7 +69,7 @@ class AssetStore:
         self.root = root
         self._may_create = may_create
         self._seconds = seconds
-        self._threads = BoundedThreads("store", _CALLS_AT_A_TIME)
+        self._disk = LibraryReader(root)
 
     @classmethod
     def of(cls, settings: "Settings", *, seconds: float = _RESTART_SECONDS) -> Self:
@@ -83,15 +82,7 @@ class AssetStore:
         Raises:
             StorageUnavailable: it takes too long.
         """
-        try:
-            return await self._threads.run(
-                partial(call, *arguments, **named), timeout_seconds=self._seconds
-            )
-        except TimeoutError as fault:
-            raise StorageUnavailable(
-                f"The library {self.root} has not answered within {self._seconds:g} s.",
-                "Check its disk or network mount, and try again.",
-            ) from fault
+        return await self._disk.run(partial(call, *arguments, **named), seconds=self._seconds)
 
     async def check(self) -> None:
         """Make sure that a file could be written now.
