@@ -47,11 +47,6 @@ class EventListener:
         self._was_greeted = asyncio.Event()
         self._disconnected_since: float | None = self.loop.time()
 
-    @property
-    def client_id(self) -> str:
-        """The client that is to send the prompt, to hear of it."""
-        return self.key[1]
-
     async def wait_for_first_try(self) -> None:
         """Return when the first attempt to connect has succeeded or failed."""
         with contextlib.suppress(TimeoutError):

@@ -102,9 +102,9 @@ class _EventSocket:
         if self.closing is not None:
             self.closing.cancel()
         if self._is_open:
-            _tell(listener, listener.on_tried)
+            _tell(listener, EventListener.on_tried)
         if self._is_up:
-            _tell(listener, listener.on_up)
+            _tell(listener, EventListener.on_up)
         self._has_newcomer.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._listen())
@@ -128,8 +128,7 @@ class _EventSocket:
                 _log.debug("No progress for now: %r", fault)
                 failures += 1
             finally:
-                for each in self.listeners:
-                    _tell(each, each.on_tried)
+                self._tell_all(EventListener.on_tried)
             await self._wait_until_tried_again(failures)
 
     async def _wait_until_tried_again(self, failures: int) -> None:
@@ -150,15 +149,13 @@ class _EventSocket:
         try:
             await socket.send(FEATURE_FLAGS)
             self._is_open = True
-            for each in self.listeners:
-                _tell(each, each.on_tried)
+            self._tell_all(EventListener.on_tried)
             while True:
                 async with asyncio.timeout(by.silence_seconds):
                     frame = await socket.recv()
                 if not self._is_up:
                     self._is_up = True
-                    for each in self.listeners:
-                        _tell(each, each.on_up)
+                    self._tell_all(EventListener.on_up)
                 self._pass_on(decode_frame(frame))
         except TimeoutError:
             return  # silent; another socket is tried at once
@@ -166,8 +163,7 @@ class _EventSocket:
             has_died = True
         finally:
             self._is_open = self._is_up = False
-            for each in self.listeners:
-                _tell(each, each.on_down, has_died)
+            self._tell_all(EventListener.on_down, has_died)
             # A closing handshake would wait for its answer behind everything unread: up to 10 s.
             socket.transport.abort()
             await socket.wait_closed()
@@ -177,7 +173,11 @@ class _EventSocket:
         is_for_all = event.prompt_id is None and isinstance(event, NodeExecuting | PreviewFrame)
         for each in self.listeners:
             if (is_for_all or event.prompt_id == each.prompt_id) and each.keep(event):
-                _tell(each, each.on_events)
+                _tell(each, EventListener.on_events)
+
+    def _tell_all(self, notice: Callable[..., None], *given: Any) -> None:
+        for each in self.listeners:
+            _tell(each, notice, *given)
 
 
 async def _connected(by: EventListener) -> ClientConnection:
@@ -200,4 +200,4 @@ async def _connected(by: EventListener) -> ClientConnection:
 def _tell(listener: EventListener, notice: Callable[..., None], *given: Any) -> None:
     """Call that method of the listener, in its own event loop."""
     with suppress(RuntimeError):  # its loop is closed
-        listener.loop.call_soon_threadsafe(notice, *given)
+        listener.loop.call_soon_threadsafe(notice, listener, *given)
