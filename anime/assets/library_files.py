@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from anime.assets.importer.walk import walk
+from anime.core.assets import KnownAsset
 from anime.core.sweep_plan import ScannedFile
 from anime.errors import StorageError
 
@@ -56,9 +57,11 @@ def has_files(folder: Path) -> bool:
         return False
 
 
-def is_out_of_reach(path: str, archive: Path | None) -> bool:
-    """Whether the file lies in the archive, which is away: nobody knows whether it is lost."""
-    return archive is not None and Path(path).is_relative_to(archive) and not has_files(archive)
+def within_reach(rows: Iterable[KnownAsset], archive: Path | None) -> list[KnownAsset]:
+    """The rows but those of an archive that is away: nobody knows whether their files are lost."""
+    if archive is None or has_files(archive):
+        return [*rows]
+    return [row for row in rows if not Path(row.path).is_relative_to(archive)]
 
 
 def require_library(library: Path) -> None:

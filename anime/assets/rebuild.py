@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.inspection.pool import InspectionPool
-from anime.assets.library_files import LibraryFile, files_of, is_out_of_reach
+from anime.assets.library_files import LibraryFile, files_of, within_reach
 from anime.assets.provenance import read_provenance
 from anime.assets.row_builder import InspectedFile, rows_of_file
 from anime.core.assets import Asset
@@ -119,7 +119,8 @@ class _Rebuilder:
         recorded = await inventory.recorded([each.file.file_path for each in found])
         found = [each for each in found if each.file.file_path not in recorded]
         hashes = {each.file.sha256 for each in found if each.file.sha256}
-        lost = _lost(await inventory.rows_of_content(hashes), self.archive)
+        known = await inventory.rows_of_content(hashes)
+        lost = _lost(await asyncio.to_thread(within_reach, known, self.archive))
         new = []
         for each in found:
             if rows := lost.get(each.file.sha256):
@@ -173,12 +174,10 @@ def _inspected(library: Path, file: LibraryFile, found: Found) -> InspectedFile 
     return InspectedFile(file, asset, origin)
 
 
-def _lost(rows: Sequence[KnownAsset], archive: Path | None) -> dict[str | None, list[KnownAsset]]:
+def _lost(rows: Sequence[KnownAsset]) -> dict[str | None, list[KnownAsset]]:
     """The rows whose file is not where they say, by content."""
     lost: dict[str | None, list[KnownAsset]] = {}
     for row in rows:
-        if is_out_of_reach(row.path, archive):
-            continue
         if not row.path or not Path(row.path).exists():
             lost.setdefault(row.sha256, []).append(row)
     return lost

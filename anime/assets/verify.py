@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.library_files import LibraryFile, files_of, is_out_of_reach, require_library
+from anime.assets.library_files import LibraryFile, files_of, require_library, within_reach
 from anime.assets.rebuild import MAX_LISTED, Progress
 from anime.assets.repair import Repairer
 from anime.assets.store import hash_of
@@ -99,10 +99,14 @@ class _Verifier:
     async def check(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> None:
         """Give each row the state its file is in."""
         changed: dict[FileState, list[int]] = {state: [] for state in FileState}
-        for row, state in zip(rows, await self._states(rows, is_quick=is_quick), strict=True):
-            if state is FileState.MISSING and is_out_of_reach(row.path, self.archive):
-                self.report.checked += 1
-                self.report.out_of_reach += 1
+        found = dict(zip(rows, await self._states(rows, is_quick=is_quick), strict=True))
+        missing = [row for row, state in found.items() if state is FileState.MISSING]
+        lost = await asyncio.to_thread(within_reach, missing, self.archive)
+        out_of_reach = set(missing).difference(lost)
+        self.report.checked += len(rows)
+        self.report.out_of_reach += len(out_of_reach)
+        for row, state in found.items():
+            if row in out_of_reach:
                 continue
             self._count(row, state)
             if state.value != row.state:
@@ -120,7 +124,7 @@ class _Verifier:
             recorded = await inventory.recorded([str(file.path) for file in files])
             strays = [file for file in files if str(file.path) not in recorded]
             missing = await inventory.missing_of_sizes({file.size_bytes for file in strays})
-        lost = [row for row in missing if not is_out_of_reach(row.path, self.archive)]
+        lost = await asyncio.to_thread(within_reach, missing, self.archive)
         sizes = {row.size_bytes for row in lost}
         likely = [file for file in strays if file.size_bytes in sizes]
         hashes = await _hashes([file.path for file in likely])
@@ -177,7 +181,6 @@ class _Verifier:
 
     def _count(self, row: KnownAsset, state: FileState) -> None:
         report = self.report
-        report.checked += 1
         match state:
             case FileState.PRESENT:
                 report.present += 1
