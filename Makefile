@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests mostly wait for the programs they start: four times as many keep two processors busy.
+# Tests wait for the programs they start: five at a time keep two processors busy. More start more
+# stacks, each of their own: eight took a fifth more CPU, and longer.
 PROCESSES ?= 5
 READY  := $(VENV)/.installed
 # The pip that Python 3.11 brings takes 13 s of a processor more to find the files in an index.
