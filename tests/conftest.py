@@ -22,6 +22,7 @@ from tests.services import (
     database_url,
     empty_database_url,
     migrated_databases,
+    new_sessions,
     postgres_url,
     redis_url,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "empty_database_url",
     "forked_readers",
     "migrated_databases",
+    "new_sessions",
     "postgres_url",
     "pytest_collection_modifyitems",
     "pytest_xdist_make_scheduler",

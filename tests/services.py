@@ -12,6 +12,7 @@ from anime.db.migrate import upgrade
 from anime.db.session import Database
 from anime.stack.postgres import DATABASE
 from tests.integration.old_client import execute
+from tests.support import kept_sessions
 from tests.support.embedded import embedded_postgres, embedded_valkey
 from tests.support.prepared_cluster import prepared_clusters
 from tests.support.pristine_database import PristineDatabase
@@ -52,6 +53,7 @@ class MigratedDatabases:
             name, pristine = self._spare.pop()
         else:
             name = await _create(self._server, TEMPLATE)
+            kept_sessions.keep_sessions(make_url(_with_database(self._server, name)))
             pristine = await PristineDatabase.of(_with_database(self._server, name))
         url = _with_database(self._server, name)
         try:
@@ -61,6 +63,7 @@ class MigratedDatabases:
                 self._spare.append((name, pristine))
             else:
                 await pristine.aclose()
+                kept_sessions.end_sessions(make_url(url))
                 await _drop(self._server, name)
 
     async def close(self) -> None:
@@ -90,6 +93,13 @@ async def migrated_databases(postgres_url: str) -> AsyncIterator[MigratedDatabas
     databases = MigratedDatabases(postgres_url)
     yield databases
     await databases.close()
+
+
+@pytest.fixture
+def new_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection of the test has a session of its own, and no other is there."""
+    kept_sessions.end_spare()
+    monkeypatch.setattr(kept_sessions, "MOST_SPARE", 0)
 
 
 @pytest_asyncio.fixture

@@ -137,6 +137,7 @@ async def test_a_pool_that_nobody_works_for_is_not_ready(
     assert todo in answer.json()["dependencies"]["prefect"]["todo"]
 
 
+@pytest.mark.usefixtures("new_sessions")
 @pytest.mark.parametrize(
     ("statement", "todo"),
     [

@@ -116,6 +116,7 @@ def make_older(studio: Studio) -> None:
     newest.rename(studio.backups.root / older)
 
 
+@pytest.mark.usefixtures("new_sessions")
 class TestRestoring:
     async def test_rows_files_and_their_times_come_back_into_other_folders(
         self, studio: Studio, empty_database_url: str

@@ -106,6 +106,7 @@ async def test_connections_that_the_server_ended_are_replaced(
         assert await session.scalar(PING) == 1
 
 
+@pytest.mark.usefixtures("new_sessions")
 async def test_credentials_that_change_while_a_connection_opens_fail_nobody(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

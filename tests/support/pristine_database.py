@@ -2,12 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self, TypeAlias
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import make_url
+
+from tests.support.kept_sessions import pids_of_spare
 
 _MOST_GROWTH_BYTES = 8 * 2**20  # deleted rows stay in the files, and a later scan reads them
 # Every change of the schema writes one of these rows anew; ANALYZE and VACUUM do not.
@@ -37,7 +40,7 @@ WHERE schemaname !~ '^pg_' AND schemaname <> 'information_schema'
 """
 _END_OTHER_SESSIONS = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> ALL (%s::int[] || pg_backend_pid())
 """
 # Where a test has written thousands of rows, empty pages stay. Sweeps look at some pages by chance.
 _LARGE_TABLES = """
@@ -45,14 +48,14 @@ SELECT schemaname, tablename FROM pg_tables
 WHERE schemaname !~ '^pg_' AND schemaname <> 'information_schema'
   AND pg_relation_size(format('%I.%I', schemaname, tablename)::regclass) > 16 * 8192
 """
-_RESTART_SEQUENCES = """
+_RESTART_SEQUENCES = sql.SQL("""
 SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
 FROM pg_sequences
-"""
+""")
 
 
 _ROWS = sql.SQL("SELECT coalesce(jsonb_agg(row), '[]') FROM {} AS row")
-_INSERT = sql.SQL("INSERT INTO {0} SELECT * FROM jsonb_populate_recordset(null::{0}, %s)")
+_INSERT = sql.SQL("INSERT INTO {0} SELECT * FROM jsonb_populate_recordset(null::{0}, {rows})")
 _SIZE = "SELECT pg_database_size(current_database())"
 
 
@@ -102,25 +105,29 @@ class PristineDatabase:
         self._connection = await _connect(self.url)
         return await self._restore(self._connection)
 
+    @cached_property
+    def statements(self) -> sql.Composed:
+        """What gives the database these rows, in one transaction and one round trip."""
+        # No trigger counts along, and no foreign key asks for an order.
+        each: list[sql.Composable] = [sql.SQL("SET LOCAL session_replication_role = replica")]
+        for table, rows in self.rows:
+            each.append(sql.SQL("DELETE FROM {}").format(table))
+            if rows:
+                each.append(_INSERT.format(table, rows=Jsonb(rows)))
+        return sql.SQL("; ").join([sql.SQL("BEGIN"), *each, _RESTART_SEQUENCES, sql.SQL("COMMIT")])
+
     async def aclose(self) -> None:
         """Let go of the database."""
         if self._connection is not None:
             await self._connection.close()
 
     async def _restore(self, connection: Connection) -> bool:
-        await connection.execute(_END_OTHER_SESSIONS)
+        await connection.execute(_END_OTHER_SESSIONS, [pids_of_spare(make_url(self.url))])
         if await _value(connection, _SIZE) > self.size_bytes + _MOST_GROWTH_BYTES:
             return False
         if await _value(connection, _SCHEMA) != self.schema:
             return False
-        async with connection.transaction():
-            # No trigger counts along, and no foreign key asks for an order.
-            await connection.execute("SET LOCAL session_replication_role = replica")
-            for table, rows in self.rows:
-                await connection.execute(sql.SQL("DELETE FROM {}").format(table))
-                if rows:
-                    await connection.execute(_INSERT.format(table), [Jsonb(rows)])
-            await connection.execute(_RESTART_SEQUENCES)
+        await connection.execute(self.statements)
         for name in await (await connection.execute(_LARGE_TABLES)).fetchall():
             await connection.execute(sql.SQL("VACUUM {}").format(sql.Identifier(*name)))
         return True

@@ -22,6 +22,7 @@ from tests.vault.postgres import (
     with_login,
 )
 
+pytestmark = pytest.mark.usefixtures("new_sessions")
 LONG_LEASE_SECONDS = 30  # the longer, the more of it is left to a slow machine
 
 
