@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from anime.assets.importer.walk import folder_key, path_of, size_and_time
+from anime.assets.importer.walk import name_of, size_and_time
 from anime.assets.store import (
     INCOMING,
     place_beside,
@@ -46,22 +46,16 @@ class QuarantineRecord(BaseModel):
 def record_of_quarantined(step: Quarantine, placed: Path) -> QuarantineRecord:
     """The record of a file that was quarantined under that path."""
     sighting = step.seen.sighting
-    original = origin_of(sighting)
     return QuarantineRecord(
         name=f"{placed.parent.name}/{placed.name}",
         reason=step.unusable.reason,
         what=step.unusable.what,
-        path=original.decode("utf-8", "backslashreplace"),
-        path_hex=original.hex(),
+        path=sighting.path.decode("utf-8", "backslashreplace"),
+        path_hex=sighting.path.hex(),
         size_bytes=sighting.size_bytes,
         sha256=step.unusable.sha256,
         put_aside_at=step.at,
     )
-
-
-def origin_of(sighting: ScannedFile) -> bytes:
-    """Where the file was seen."""
-    return os.path.join(sighting.folder, sighting.name)  # noqa: PTH118  bytes
 
 
 def record_beside(path: Path) -> str | None:
@@ -160,15 +154,7 @@ async def restore_file(database_url: str, library: Path, name: str) -> str:
         DatabaseUnavailable: PostgreSQL does not answer; it is in quarantine still.
     """
     record, sighting = await asyncio.to_thread(bring_back, library, name)
-    line = SweptLine(
-        folder=folder_key(sighting.folder),
-        path=sighting.folder,
-        name=sighting.name,
-        size_bytes=sighting.size_bytes,
-        mtime_ns=sighting.mtime_ns,
-        outcome=ImportOutcome.RESTORED,
-    )
     async with Database(database_url) as database, database.session_scope() as session:
-        await SweepRepository(session).write([line])
+        await SweepRepository(session).write([SweptLine(sighting, ImportOutcome.RESTORED)])
     await asyncio.to_thread(let_go, library, record)
-    return str(path_of(sighting))
+    return name_of(sighting)

@@ -1,5 +1,7 @@
 """What is to become of the files of a folder: facts in, steps out. Nothing is done here."""
 
+import hashlib
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -28,6 +30,11 @@ class ScannedFile(NamedTuple):
     name: bytes
     size_bytes: int
     mtime_ns: int  # since the epoch
+
+    @property
+    def path(self) -> bytes:
+        """Where it lies."""
+        return posixpath.join(self.folder, self.name)
 
 
 class Mode(StrEnum):
@@ -158,6 +165,11 @@ class Calendar:
             return datetime.fromtimestamp(mtime_ns / _NS, self.zone)
         except (ValueError, OverflowError, OSError):
             return self.now.astimezone(self.zone)
+
+
+def folder_key(path: bytes) -> bytes:
+    """What the database knows a folder by: a digest of its path, 16 bytes."""
+    return hashlib.blake2b(path, digest_size=16).digest()
 
 
 def is_candidate(name: bytes) -> bool:

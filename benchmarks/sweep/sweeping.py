@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from anime.assets.importer.walk import folder_key
+from anime.core.sweep_plan import folder_key
 from benchmarks.report import Reach, Row
 from benchmarks.sweep.bare import BareDatabase, BareRow
 from benchmarks.sweep.effort import SweepEffort

@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
-from anime.assets.importer.walk import folder_key
 from anime.assets.verify import verify
-from anime.core.sweep_plan import ImportOutcome, Mode
+from anime.core.sweep_plan import ImportOutcome, Mode, ScannedFile
 from anime.db.repositories.sweeps import SweepRepository, SweptLine
 from tests.integration.import_folder import Stage, counts, picture
 
@@ -101,10 +100,9 @@ async def remember(stage: Stage, paths: list[Path]) -> None:
     """Have the database know them, as after many sweeps."""
     lines = []
     for path in paths:
-        status, folder = path.stat(), folder_key(os.fsencode(path.parent))
-        name = os.fsencode(path.name)
-        size, when = status.st_size, status.st_mtime_ns
-        lines.append(SweptLine(folder, name, size, when, ImportOutcome.RESTORED))
+        status, folder, name = path.stat(), os.fsencode(path.parent), os.fsencode(path.name)
+        sighting = ScannedFile(folder, name, status.st_size, status.st_mtime_ns)
+        lines.append(SweptLine(sighting, ImportOutcome.RESTORED))
     async with stage.database.session_scope() as session:
         await SweepRepository(session).write(lines)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from anime.assets.importer import prune, walk
-from anime.assets.importer.walk import folder_key
-from anime.core.sweep_plan import Mode
+from anime.core.sweep_plan import Mode, folder_key
 from anime.db.session import Database
 from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from anime.assets.importer.place import ImportPlacer, is_same
 from anime.assets.importer.report import Told
-from anime.assets.importer.walk import folder_key, inode_of, look_again, name_of, path_of
+from anime.assets.importer.walk import inode_of, look_again, name_of
 from anime.assets.provenance import write_provenance
 from anime.core.assets import AssetRow, KnownAsset, Provenance
 from anime.core.foreign_json import with_fields
@@ -179,15 +179,11 @@ class ImportApplier:
         }
 
     def _line(self, done: AppliedStep, projects: Mapping[str, UUID]) -> SweptLine:
-        step, sighting = done.step, done.step.seen.sighting
+        step = done.step
         content = step.content if isinstance(step, Organise | Duplicate | Remember) else None
         return SweptLine(
-            folder=folder_key(sighting.folder),
-            path=sighting.folder,
-            name=sighting.name,
-            size_bytes=sighting.size_bytes,
-            mtime_ns=sighting.mtime_ns,
-            outcome=step.outcome,
+            step.seen.sighting,
+            step.outcome,
             source_kept=self._mode is not Mode.MOVE,
             sha256=content.sha256 if content else None,
             file_id=step.file_id if isinstance(step, Duplicate | Remember) else None,
@@ -232,7 +228,8 @@ def _present(rows: Mapping[str, Sequence[KnownAsset]]) -> dict[str, KnownAsset]:
 def _remove_sources(done: Sequence[AppliedStep]) -> None:
     """Remove the sources of what is in the library, is written down, and is the same still."""
     for each in done:
-        sighting, path = each.step.seen.sighting, path_of(each.step.seen.sighting)
+        sighting = each.step.seen.sighting
+        path = Path(name_of(sighting))
         if look_again(sighting) != sighting:
             continue
         try:

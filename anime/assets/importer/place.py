@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from anime.assets.importer.walk import inode_of, name_of, size_and_time
 from anime.assets.quarantine import (
-    origin_of,
     record_beside,
     record_of_quarantined,
     write_record,
@@ -77,7 +76,7 @@ class ImportPlacer:
         Raises:
             StorageError: the library cannot take it.
         """
-        origin = origin_of(step.seen.sighting).hex()
+        origin = step.seen.sighting.path.hex()
         placed = self.place(step.seen, step.target, step.unusable.sha256, aside=origin)
         if not isinstance(placed, Reason):
             with storage_faults(Path(placed).parent):

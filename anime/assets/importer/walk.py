@@ -3,18 +3,16 @@
 In bytes throughout: a name need not be text, and a hundred thousand of them are read faster.
 """
 
-import hashlib
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from anime.core.debris import USUAL_DEBRIS, Debris
 from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
-from anime.core.sweep_plan import ScannedFile, is_candidate
+from anime.core.sweep_plan import ScannedFile, folder_key, is_candidate
 
 Listed = tuple[bytes, int, int]  # name, size in bytes, mtime in nanoseconds
 FILES_AT_ONCE = 20_000  # of one folder, so that memory does not grow with it
@@ -37,11 +35,6 @@ class Folder:
     def key(self) -> bytes:
         """What the database knows the folder by."""
         return folder_key(self.path)
-
-
-def folder_key(path: bytes) -> bytes:
-    """A digest of the path, 16 bytes."""
-    return hashlib.blake2b(path, digest_size=16).digest()
 
 
 def walk(
@@ -114,7 +107,7 @@ def size_and_time(status: os.stat_result) -> tuple[int, int]:
 def look_again(sighting: ScannedFile) -> ScannedFile | None:
     """The file as it is now; None when it has gone or is no regular file any more."""
     try:
-        status = os.lstat(os.path.join(sighting.folder, sighting.name))  # noqa: PTH118  bytes
+        status = os.lstat(sighting.path)
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
@@ -124,12 +117,7 @@ def look_again(sighting: ScannedFile) -> ScannedFile | None:
 
 def name_of(sighting: ScannedFile) -> str:
     """Where the file lies, as a text that the file system takes."""
-    return os.fsdecode(sighting.folder + b"/" + sighting.name)
-
-
-def path_of(sighting: ScannedFile) -> Path:
-    """Where the file lies."""
-    return Path(name_of(sighting))
+    return os.fsdecode(sighting.path)
 
 
 def inode_of(status: os.stat_result) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.assets import AssetRow, KnownAsset
 from anime.core.ownership import KnownJob, KnownProject
-from anime.core.sweep_plan import ImportOutcome
+from anime.core.sweep_plan import ImportOutcome, ScannedFile, folder_key
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
 from anime.db.repositories.bulk import is_among
 from anime.db.repositories.leases import NOW, is_free
@@ -56,17 +56,13 @@ class RememberedSource:
 class SweptLine:
     """What was done with one file: to be remembered, with its new row if it has one."""
 
-    folder: bytes  # key
-    name: bytes
-    size_bytes: int
-    mtime_ns: int
+    sighting: ScannedFile
     outcome: ImportOutcome
     source_kept: bool = True
     sha256: str | None = None
     file_id: int | None = None
     row: AssetRow | None = None
     where: str | None = None  # path of the row that is to be its file's, if that has no id yet
-    path: bytes | None = None  # of the folder
 
 
 class SweepRepository:
@@ -180,18 +176,20 @@ class SweepRepository:
         ids = await self._insert([line for line in lines if line.row is not None])
         numbered = [(line, line.file_id or ids.get(line.where or "")) for line in lines]
         await self._remember([each for each in numbered if each[0].where is None or each[1]])
-        await self.remember_folders({line.folder: line.path for line in lines if line.path})
+        folders = {line.sighting.folder for line in lines}
+        await self.remember_folders({folder_key(each): each for each in folders})
         return ids
 
     async def _remember(self, numbered: Sequence[tuple[SweptLine, int | None]]) -> None:
         """Record the lines, each with the id of its file's row."""
         lines = [line for line, _ in numbered]
+        files = [line.sighting for line in lines]
         await self._run(
             INSERT_SWEPT,
-            _octets(line.folder for line in lines),
-            _octets(line.name for line in lines),
-            _words(line.size_bytes for line in lines),
-            _words(line.mtime_ns for line in lines),
+            _octets(folder_key(each.folder) for each in files),
+            _octets(each.name for each in files),
+            _words(each.size_bytes for each in files),
+            _words(each.mtime_ns for each in files),
             _words(line.outcome.value for line in lines),
             _words(line.source_kept for line in lines),
             _words(file_id or "NULL" for _, file_id in numbered),
