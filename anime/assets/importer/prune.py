@@ -7,7 +7,6 @@ A file whose line was removed by mistake would be read once more, and found to b
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from anime.db.repositories.sweeps import RememberedSource, SweepRepository
 from anime.db.session import Database
@@ -16,7 +15,7 @@ AT_ONCE = 2_000  # sources; to look at them takes a hundredth of a second
 
 
 class Pruning:
-    """The sources that one sweep of the root looks at."""
+    """The sources that one sweep of the root looks at, and what can be told of them there."""
 
     def __init__(
         self, database: Database, root: bytes, sources: Sequence[RememberedSource]
@@ -24,14 +23,15 @@ class Pruning:
         self._database = database
         self._root = root
         self._sources = sources
+        self._is_mounted: dict[bytes, bool] = {}  # by folder
 
     @property
     def wanted(self) -> frozenset[bytes]:
         """Keys of the folders whose paths nobody has written down."""
         return frozenset(source.folder for source in self._sources if source.path is None)
 
-    async def prune_gone(self, paths: Mapping[bytes, bytes]) -> int:
-        """How many were gone, and are no longer remembered.
+    async def prune_gone(self, paths: Mapping[bytes, bytes]) -> None:
+        """Forget those that are gone, or were to go when they were swept.
 
         `paths` has those of wanted folders, by key. Only whoever sweeps may do this, or the
         line of a source that has come again could be removed.
@@ -39,47 +39,28 @@ class Pruning:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        sources = [
-            source if source.path else replace(source, path=paths.get(source.folder))
-            for source in self._sources  # thousands, and few are without
-        ]
-        gone = await asyncio.to_thread(_Disk(self._root).gone_among, sources)
+        gone = await asyncio.to_thread(self._gone, paths)
         if paths or gone:
             async with self._database.session_scope() as session:
                 sweeps = SweepRepository(session)
                 await sweeps.remember_folders(paths)
                 await sweeps.prune(gone)
-        return len(gone)
 
+    def _gone(self, paths: Mapping[bytes, bytes]) -> list[RememberedSource]:
+        return [
+            source
+            for source in self._sources
+            if not source.was_kept
+            or self._is_gone(source.path or paths.get(source.folder), source.name)
+        ]
 
-async def begin_pruning(database: Database, root: bytes) -> Pruning:
-    """Some of the sources that are remembered.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL does not answer.
-    """
-    async with database.session_scope() as session:
-        return Pruning(database, root, await SweepRepository(session).some_sources(AT_ONCE))
-
-
-class _Disk:
-    """What is there below the root, as far as can be told."""
-
-    def __init__(self, root: bytes) -> None:
-        self._root = root
-        self._is_mounted: dict[bytes, bool] = {}  # by folder
-
-    def gone_among(self, sources: Sequence[RememberedSource]) -> list[RememberedSource]:
-        """Those that are really gone, or were to go when they were swept."""
-        return [source for source in sources if not source.was_kept or self._is_gone(source)]
-
-    def _is_gone(self, source: RememberedSource) -> bool:
-        if source.path is None or not self._is_below_root(source.path):
+    def _is_gone(self, folder: bytes | None, name: bytes) -> bool:
+        if folder is None or not self._is_below_root(folder):
             return False
         try:
-            os.lstat(os.path.join(source.path, source.name))  # noqa: PTH118  bytes
+            os.lstat(os.path.join(folder, name))  # noqa: PTH118  bytes
         except (FileNotFoundError, NotADirectoryError):
-            return self._is_there(source.path)
+            return self._is_there(folder)
         except OSError:
             return False  # it cannot be told
         return False
@@ -105,3 +86,13 @@ class _Disk:
 
     def _is_below_root(self, folder: bytes) -> bool:
         return folder == self._root or folder.startswith(self._root.rstrip(b"/") + b"/")
+
+
+async def begin_pruning(database: Database, root: bytes) -> Pruning:
+    """Some of the sources that are remembered.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer.
+    """
+    async with database.session_scope() as session:
+        return Pruning(database, root, await SweepRepository(session).some_sources(AT_ONCE))

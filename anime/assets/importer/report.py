@@ -1,7 +1,6 @@
 """What a sweep has found and done, as far as a person wants to see it."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel, Field
 
@@ -23,9 +22,8 @@ _WORDS = {
     ImportOutcome.KNOWN: "already in the library",
     ImportOutcome.LEFT: "left for later",
 }
-
-
 Told = tuple[Step, str | None, int | None]  # a step, the place its file really got, id of its row
+SweepObserver = Callable[[int, int], Awaitable[None]]  # told how many of the new files are done
 
 
 class SweptFileReport(BaseModel):
@@ -60,31 +58,15 @@ class SweepReport(BaseModel):
         done = ", ".join(parts) or "nothing new"
         return f"{begin}{done} ({self.seen:,} files in {self.folder}{beside})"
 
-
-class SweepObserver(Protocol):
-    """Told how far a sweep is."""
-
-    async def __call__(self, done: int, total: int) -> None:
-        """So many of the new files are done."""
-        ...
-
-
-@dataclass
-class SweepTally:
-    """Counts steps, and keeps the first of them to be shown."""
-
-    report: SweepReport
-    show: int
-
-    def add(self, step: Step, where: str | None = None, file_id: int | None = None) -> None:
-        """Count a step. `where` is the place it really got."""
-        counts = self.report.counts
-        counts[step.outcome] = counts.get(step.outcome, 0) + 1
-        if len(self.report.files) < self.show:
-            self.report.files.append(shown(step, where, file_id))
+    def add(self, told: Told, *, most: int) -> None:
+        """Count a step; the first `most` are listed."""
+        step = told[0]
+        self.counts[step.outcome] = self.counts.get(step.outcome, 0) + 1
+        if len(self.files) < most:
+            self.files.append(_shown(*told))
 
 
-def shown(step: Step, where: str | None = None, file_id: int | None = None) -> SweptFileReport:
+def _shown(step: Step, where: str | None, file_id: int | None) -> SweptFileReport:
     """The step in words."""
     owner = by = ""
     match step:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
 from anime.assets.importer.prune import begin_pruning
-from anime.assets.importer.report import SweepObserver, SweepReport, SweepTally
-from anime.assets.importer.scan import ScanResult, find_new
+from anime.assets.importer.report import SweepObserver, SweepReport, Told
+from anime.assets.importer.scan import ScanResult, find_new, read_ahead
 from anime.assets.importer.walk import look_again, sidecar_in
 from anime.assets.inspection.pool import InspectionPool
 from anime.assets.store import AssetStore
 from anime.core.assets import Asset
 from anime.core.debris import Debris
-from anime.core.ownership import Known
+from anime.core.ownership import Known, Sidecar
 from anime.core.sweep_plan import (
     Calendar,
     ImportCandidate,
@@ -44,7 +44,6 @@ from anime.core.sweep_plan import (
 from anime.db.advisory_lock import SWEEP, AdvisoryLock, advisory_lock
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
-from anime.retry_policies import cancel_until_ended
 
 if TYPE_CHECKING:
     from anime.settings import Settings
@@ -144,7 +143,6 @@ class _Sweep:
         self._library = library.root
         self._calendar = Calendar(order.zone, datetime.now(UTC))
         self._report = SweepReport(folder=str(order.folder), dry_run=order.dry_run)
-        self._tally = SweepTally(self._report, order.show)
         self._carrier = ImportApplier(database, library.root, order.mode, self._calendar)
 
     async def run(self, watch: SweepObserver | None) -> SweepReport:
@@ -170,7 +168,7 @@ class _Sweep:
         ):
             async for batch, carried in finished:
                 for told in carried.told:
-                    self._tally.add(*told)
+                    self._report.add(told, most=self._order.show)
                 if carried.fault is not None:
                     raise carried.fault
                 done += len(batch)
@@ -199,21 +197,15 @@ class _Sweep:
         finally:  # nothing is placed once our turn is over
             await _to_their_end([finishing for _, finishing in under_way])
 
-    async def _batches(
-        self, finding: ScanResult, readers: InspectionPool
-    ) -> AsyncGenerator[Batch, None]:
+    def _batches(self, finding: ScanResult, readers: InspectionPool) -> AsyncGenerator[Batch, None]:
         """The files, read; while one batch is worked on, the next is being read."""
-        coming: asyncio.Task[Batch] | None = None
-        try:
-            async for sightings in self._settled(finding):
-                ready, coming = coming, asyncio.create_task(self._look(sightings, readers))
-                if ready is not None:
-                    yield await ready
-            if coming is not None:
-                yield await coming
-        finally:
-            if coming is not None:
-                await cancel_until_ended(coming)
+        settled = self._settled(finding)
+
+        async def next_batch() -> Batch | None:
+            sightings = await anext(settled, None)
+            return None if sightings is None else await self._look(sightings, readers)
+
+        return read_ahead(next_batch)
 
     async def _settled(self, finding: ScanResult) -> AsyncIterator[Sequence[ScannedFile]]:
         """The files that rest, batch by batch; those just written get a second look at the end."""
@@ -227,7 +219,8 @@ class _Sweep:
             now = await asyncio.to_thread(lambda some: [look_again(each) for each in some], batch)
             rested = [seen for seen, again in zip(batch, now, strict=True) if seen == again]
             for sighting in set(batch) - set(rested):
-                self._tally.add(Leave(self._seen(sighting), Reason.GROWING))
+                growing: Told = Leave(self._seen(sighting), Reason.GROWING), None, None
+                self._report.add(growing, most=self._order.show)
             yield rested
 
     async def _look(self, sightings: Sequence[ScannedFile], readers: InspectionPool) -> Batch:
@@ -272,17 +265,11 @@ class _Sweep:
 
     def _all_seen(self, sightings: Sequence[ScannedFile]) -> list[ImportCandidate]:
         sidecars = {folder: sidecar_in(folder) for folder in {each.folder for each in sightings}}
-        return [
-            ImportCandidate(each, self._path(each), sidecars[each.folder]) for each in sightings
-        ]
+        return [self._seen(each, sidecars[each.folder]) for each in sightings]
 
-    def _seen(self, sighting: ScannedFile) -> ImportCandidate:
-        return ImportCandidate(sighting, self._path(sighting))
-
-    def _path(self, sighting: ScannedFile) -> str:
-        within = sighting.folder[len(self._root) :].lstrip(b"/")
-        path = within + b"/" + sighting.name if within else sighting.name
-        return path.decode("utf-8", "surrogateescape")
+    def _seen(self, sighting: ScannedFile, sidecar: Sidecar | None = None) -> ImportCandidate:
+        path = sighting.path[len(self._root) :].lstrip(b"/").decode("utf-8", "surrogateescape")
+        return ImportCandidate(sighting, path, sidecar)
 
 
 async def _next_of(under_way: _UnderWay) -> tuple[Batch, AppliedBatch]:

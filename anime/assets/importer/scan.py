@@ -2,14 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from anime.assets.importer.walk import Folder, is_rested, walk
 from anime.core.debris import Debris
-from anime.core.sweep_plan import ScannedFile
+from anime.core.sweep_plan import ScannedFile, folder_key
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError
@@ -17,6 +19,8 @@ from anime.retry_policies import cancel_until_ended
 
 AT_MOST = 100_000  # new files in one sweep; the next one goes on
 _FILES, _FOLDERS = 4_000, 1_000  # about which one question to the database is
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,10 +38,6 @@ class ScanResult:
     def count(self) -> int:
         """How many are new."""
         return len(self.rested) + len(self.young)
-
-    def learn(self, paths: Mapping[bytes, bytes]) -> None:
-        """Keep the paths of those folders that are wanted."""
-        self.paths |= {key: paths[key] for key in paths.keys() & self.wanted}
 
 
 async def find_new(
@@ -59,7 +59,8 @@ async def find_new(
     finding = ScanResult(wanted)
     is_library = os.fsencode(library.resolve()).__eq__
     groups = _groups(walk(os.fsencode(root), is_left_out=is_library, debris=debris))
-    async with aclosing(_listed(groups, root)) as listed:
+    # While the database is asked about one group, the next is being listed.
+    async with aclosing(read_ahead(partial(asyncio.to_thread, _next, groups, root))) as listed:
         async for group in listed:
             await _add_new(finding, group, database, settle_seconds)
             if finding.count >= (limit or AT_MOST):
@@ -71,7 +72,7 @@ async def find_new(
 async def _add_new(
     finding: ScanResult, group: Sequence[Folder], database: Database, settle_seconds: float
 ) -> None:
-    keyed = [(folder.key, folder) for folder in group]
+    keyed = [(folder_key(folder.path), folder) for folder in group]
     lines = [(key, *file) for key, folder in keyed for file in folder.files]
     async with database.session_scope() as session:
         unknown = await SweepRepository(session).unknown_among(lines)
@@ -82,7 +83,18 @@ async def _add_new(
         sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
         rested = is_rested(sighting, settle_seconds)
         (finding.rested if rested else finding.young).append(sighting)
-    finding.learn(paths)
+    finding.paths |= {key: paths[key] for key in paths.keys() & finding.wanted}
+
+
+async def read_ahead(next_one: Callable[[], Awaitable[T | None]]) -> AsyncGenerator[T, None]:
+    """What the calls give until there is no more; while one is worked on, the next is called."""
+    coming = asyncio.ensure_future(next_one())
+    try:
+        while (found := await coming) is not None:
+            coming = asyncio.ensure_future(next_one())
+            yield found
+    finally:
+        await cancel_until_ended(coming)
 
 
 def refuse_library(root: Path, library: Path) -> None:
@@ -109,19 +121,6 @@ def _groups(folders: Iterator[Folder]) -> Iterator[Sequence[Folder]]:
             group, count = [], 0
     if group:
         yield group
-
-
-async def _listed(
-    groups: Iterator[Sequence[Folder]], root: Path
-) -> AsyncGenerator[Sequence[Folder], None]:
-    """The groups; while the database is asked about one, the next is being listed."""
-    coming = asyncio.create_task(asyncio.to_thread(_next, groups, root))
-    try:
-        while (group := await coming) is not None:
-            coming = asyncio.create_task(asyncio.to_thread(_next, groups, root))
-            yield group
-    finally:
-        await cancel_until_ended(coming)
 
 
 def _next(groups: Iterator[Sequence[Folder]], root: Path) -> Sequence[Folder] | None:

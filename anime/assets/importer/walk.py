@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anime.core.debris import USUAL_DEBRIS, Debris
 from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
-from anime.core.sweep_plan import ScannedFile, folder_key, is_candidate
+from anime.core.sweep_plan import ScannedFile, is_candidate
 
 Listed = tuple[bytes, int, int]  # name, size in bytes, mtime in nanoseconds
 FILES_AT_ONCE = 20_000  # of one folder, so that memory does not grow with it
@@ -30,11 +30,6 @@ class Folder:
     path: bytes
     files: Sequence[Listed]
     passed_over: int = 0
-
-    @property
-    def key(self) -> bytes:
-        """What the database knows the folder by."""
-        return folder_key(self.path)
 
 
 def walk(
