@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from anime.core.assets import KnownAsset
 from anime.core.sweep_plan import ScannedFile
 from anime.errors import StorageError
 
+Progress = Callable[[int], None]  # told how many files were looked at
 _NOT_OURS = re.compile(rb"/quarantine/[0-9]{8}$")  # what a sweep has put aside
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Rows made anew from what the library's files carry. Nothing that is there is changed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.inspection.pool import InspectionPool
-from anime.assets.library_files import LibraryFile, files_of, within_reach
+from anime.assets.library_files import LibraryFile, Progress, files_of, within_reach
 from anime.assets.provenance import read_provenance
 from anime.assets.row_builder import InspectedFile, rows_of_file
 from anime.core.assets import Asset
@@ -22,7 +22,6 @@ from anime.errors import StorageError, UnusableReason
 
 BATCH_FILES = 256  # as many rows go into one transaction
 MAX_LISTED = 1000  # of each kind in a report: memory must not grow with the library
-Progress = Callable[[int], None]  # told how many files were looked at
 
 
 @dataclass
@@ -67,7 +66,10 @@ async def rebuild(
     # A sweep's files are in their place before they have rows: those are not ours to write.
     async with advisory_lock(database.address, SWEEP) as turn, InspectionPool() as pool:
         if turn is None:
-            raise _busy()
+            raise StorageError(
+                "A sweep or another rebuild is at the library just now.",
+                "Try again when it is done.",
+            )
         rebuilder = _Rebuilder(database, library, archive, zone, report)
         async for files in files_of(library, at_a_time=BATCH_FILES):
             new = await rebuilder.without_row(files)
@@ -76,12 +78,6 @@ async def rebuild(
             await rebuilder.write(list(zip(new, found, strict=True)))
             progress(report.files_seen)
     return report
-
-
-def _busy() -> StorageError:
-    return StorageError(
-        "A sweep or another rebuild is at the library just now.", "Try again when it is done."
-    )
 
 
 @dataclass

@@ -6,8 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.library_files import LibraryFile, files_of, require_library, within_reach
-from anime.assets.rebuild import MAX_LISTED, Progress
+from anime.assets.library_files import (
+    LibraryFile,
+    Progress,
+    files_of,
+    require_library,
+    within_reach,
+)
+from anime.assets.rebuild import MAX_LISTED
 from anime.assets.repair import Repairer
 from anime.assets.store import hash_of
 from anime.core.paths import FileState
@@ -41,6 +47,14 @@ class VerifyReport:
     def is_well(self) -> bool:
         """Whether every row has its file and every file its row."""
         return not (self.missing or self.altered or self.without_row or self.out_of_reach)
+
+    def found_again(self, path: str, where: str, listed: dict[str, str]) -> None:
+        """Count a file as missing no more; it is listed with where it was found."""
+        self.missing -= 1
+        if path in self.missing_files:
+            self.missing_files.remove(path)
+        if len(listed) < MAX_LISTED:
+            listed[path] = where
 
 
 async def verify(
@@ -139,27 +153,18 @@ class _Verifier:
 
     async def fetch_missing(self, repairer: Repairer) -> None:
         """Fetch what can be had of the missing files, wherever a source of theirs is left."""
-        after, report = 0, self.report
+        after = 0
         while rows := await self.rows_after(after, [FileState.MISSING]):
             for path, source in (await repairer.fetch(rows)).items():
-                report.repaired += 1
-                report.missing -= 1
-                if path in report.missing_files:
-                    report.missing_files.remove(path)
-                if len(report.repaired_files) < MAX_LISTED:
-                    report.repaired_files[path] = source
+                self.report.repaired += 1
+                self.report.found_again(path, source, self.report.repaired_files)
             after = rows[-1].id
 
     async def _relink(self, row: KnownAsset, file: LibraryFile) -> None:
         async with self.database.session_scope() as session:
             await InventoryRepository(session).relink(row.id, str(file.path), file.path.name)
-        report = self.report
-        report.relinked += 1
-        report.missing -= 1
-        if row.path in report.missing_files:
-            report.missing_files.remove(row.path)
-        if len(report.relinked_files) < MAX_LISTED:
-            report.relinked_files[row.path] = str(file.path)
+        self.report.relinked += 1
+        self.report.found_again(row.path, str(file.path), self.report.relinked_files)
 
     async def _states(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> list[FileState]:
         """The state of each row's file, in their order."""

@@ -7,23 +7,22 @@ are, and contents of files that the next one finds again.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from anime.assets.backup.contents import ContentTaker, FileAndRow
+from anime.assets.backup.contents import ContentTaker
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.guards import disk_faults, only_one
 from anime.assets.backup.kept_settings import settings_text
 from anime.assets.backup.listing import FolderWalk, ListingWriter
-from anime.assets.library_files import require_library
+from anime.assets.library_files import Progress, require_library
 from anime.assets.store import write_file
 from anime.core.backups import DUMP, LISTING, MANIFEST, SETTINGS, Manifest, backup_name
 from anime.db.dump import Snapshot, dump, snapshot
@@ -33,7 +32,6 @@ from anime.retry_policies import cancel_until_ended
 from anime.settings import Settings
 
 _BATCH_FILES = 2_000
-Progress = Callable[[int], None]  # told how many files were looked at
 
 
 class BackupReport(BaseModel):
@@ -156,19 +154,14 @@ async def _list_files(
         ThreadPoolExecutor(1, "walk") as walker,  # closed first: it has the files
         ListingWriter(listing) as writer,
     ):
-        next_batch = partial(_first_of, files)
-        coming = looking(walker, next_batch)
+        coming = looking(walker, list, islice(files, _BATCH_FILES))
         while batch := await coming:
-            coming = looking(walker, next_batch)  # while this one is taken
+            coming = looking(walker, list, islice(files, _BATCH_FILES))  # while this one is taken
             writer.write(await asyncio.to_thread(taker.take, batch))
             progress(taker.files)
             if dumping.done():
                 dumping.result()  # a dump that has failed ends the rest, too
     return walk.links
-
-
-def _first_of(files: Iterator[FileAndRow]) -> list[FileAndRow]:
-    return list(islice(files, _BATCH_FILES))
 
 
 def _manifest(

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from psycopg import sql
@@ -228,13 +229,12 @@ class _Drill:
             return
         library = self.folder.root / _REHEARSED
         await asyncio.to_thread(self._rehearse, files, library)
-        earlier = PurePosixPath(manifest.roots["library"])
-        places = [PurePosixPath(*PurePosixPath(os.fsdecode(each.path)).parts[1:]) for each in files]
-        expected = await self._rows([str(earlier / place) for place in places], str(earlier))
-        await self._forget(list(expected), str(earlier))
+        earlier = Path(manifest.roots["library"])
+        expected = await self._rows(files, earlier)
+        await self._forget(list(expected), earlier)
         async with Database(self.scratch.render_as_string(hide_password=False)) as database:
             await rebuild(database, library, zone=self.settings.zone)
-        found = await self._rows([str(library / place) for place in places], str(library))
+        found = await self._rows(files, library)
         self.report.files_rebuilt = len(expected)
         self._tell(list(_differences(expected, found)))
         self.report.notes += _read_otherwise(expected, found)
@@ -246,11 +246,10 @@ class _Drill:
             days = {day for each in read_listing(listing) if (day := _day_of(each.path))}
             self.day = random.choice(sorted(days)) if days else ""  # noqa: S311  no secret
         self.report.day = self.day
-        wanted = self.day.encode()
+        if not self.day:
+            return []
         files = (each for each in read_listing(listing) if _day_of(each.path) == self.day)
-        return (
-            [each for each, _ in zip(files, range(REBUILT_FILES), strict=False)] if wanted else []
-        )
+        return list(islice(files, REBUILT_FILES))
 
     def _rehearse(self, files: Sequence[ListedFile], library: Path) -> None:
         """A library with those files, and what lies in the backup of their origins."""
@@ -269,19 +268,20 @@ class _Drill:
             if content.exists():  # or it is a problem of its row, which has none then
                 link_or_copy(content, path)
 
-    async def _rows(self, paths: Sequence[str], root: str) -> dict[str, Row]:
+    async def _rows(self, files: Sequence[ListedFile], library: Path) -> dict[str, Row]:
         """What is compared of the rows of those files, by their place in the library."""
+        paths = [str(each.place_in({"library": library})) for each in files]
         query = sql.SQL(_COMPARED).format(
             files=sql.Identifier(SCHEMA, "anime_files"),
             projects=sql.Identifier(SCHEMA, "projects"),
         )
         async with connected(self.scratch) as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(query, (list(paths),))
+            await cursor.execute(query, (paths,))
             rows = await cursor.fetchall()
-        return {str(row.pop("file_path")).removeprefix(f"{root}/"): row for row in rows}
+        return {str(row.pop("file_path")).removeprefix(f"{library}/"): row for row in rows}
 
-    async def _forget(self, places: Sequence[str], root: str) -> None:
+    async def _forget(self, places: Sequence[str], library: Path) -> None:
         """Delete those rows from the scratch database, which is checked to be one."""
         if "_drill_" not in str(self.scratch.database):
             raise BackupFailed(f"{name_of(self.scratch)} is no scratch database.", "Report this.")
@@ -289,7 +289,7 @@ class _Drill:
             sql.Identifier(SCHEMA, "anime_files")
         )
         async with connected(self.scratch) as connection:
-            await connection.execute(query, ([f"{root}/{place}" for place in places],))
+            await connection.execute(query, ([f"{library}/{place}" for place in places],))
 
 
 def _differences(expected: Mapping[str, Row], found: Mapping[str, Row]) -> Iterator[str]:

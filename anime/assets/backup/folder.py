@@ -5,7 +5,6 @@ where that is on the same file system and a row knows the file, whose content ne
 everything else is copied. All of it blocks: call it in a thread.
 """
 
-import errno
 import os
 import shutil
 import tempfile
@@ -44,7 +43,6 @@ _UNFINISHED = ".unfinished-"
 _DRAFTS = ".incoming"
 _REMOVING = ".removing-"
 _PRIVATE = 0o700
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass
@@ -209,11 +207,16 @@ def read_manifest(backup: Path) -> Manifest:
     except (OSError, ValueError) as fault:
         raise _damaged(backup, MANIFEST) from fault
     if manifest.format > Manifest.model_fields["format"].default:
-        raise BackupFailed(
-            f"{backup} was made by a newer program, {manifest.program}.",
-            "Update this program; then restore.",
-        )
+        raise of_newer_program(backup, manifest)
     return manifest
+
+
+def of_newer_program(backup: Path, manifest: Manifest) -> BackupFailed:
+    """The error for a backup that this program does not understand."""
+    return BackupFailed(
+        f"{backup} was made by a newer program, {manifest.program}.",
+        "Update this program; then restore.",
+    )
 
 
 def check_parts(backup: Path) -> None:
@@ -246,8 +249,3 @@ def _damaged(backup: Path, name: str) -> BackupFailed:
         f"The backup {backup} is damaged: {name} is not as it was written.",
         "Nothing was changed. Take another backup, and look at that disk.",
     )
-
-
-def is_full(fault: OSError) -> bool:
-    """Whether a disk has no room left."""
-    return fault.errno in _FULL

@@ -1,5 +1,6 @@
 """What holds for backups and drills alike: one at a time, and a full disk is told."""
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -7,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from anime.assets.backup.folder import is_full
 from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.errors import BackupFailed
 
 TURN_SECONDS = 20.0  # in which a rejected take is archived, during which no backup may begin
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @asynccontextmanager
@@ -40,6 +41,6 @@ def disk_faults(root: Path) -> Iterator[None]:
         raise BackupFailed(
             f"The folder {root} for backups cannot be written: {reason}.",
             "Free some space there, or point ANIME_BACKUP_DIR to another disk."
-            if is_full(fault)
+            if fault.errno in _FULL
             else "Look at that disk, at the rights of its folder, and at ANIME_BACKUP_DIR.",
         ) from fault

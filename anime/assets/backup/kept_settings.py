@@ -13,16 +13,15 @@ _LOGIN = re.compile(r"(?<=://)[^/\s,]*@")
 
 def settings_text(settings: Settings) -> str:
     """Each setting that is not its default, by its variable; of secrets only that they are set."""
-    kept: dict[str, object] = {}
-    secret = []
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            secret.append(_variable(name))
-    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        if _variable(name) not in secret:
-            kept[_variable(name)] = _LOGIN.sub("", value) if isinstance(value, str) else value
-    return json.dumps({"settings": kept, "set_but_not_kept": secret}, indent=2) + "\n"
+    fields = type(settings).model_fields
+    secret = [name for name in fields if isinstance(getattr(settings, name), SecretStr)]
+    told = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(secret))
+    kept = {
+        _variable(name): _LOGIN.sub("", value) if isinstance(value, str) else value
+        for name, value in told.items()
+    }
+    said = {"settings": kept, "set_but_not_kept": list(map(_variable, secret))}
+    return json.dumps(said, indent=2) + "\n"
 
 
 def _variable(name: str) -> str:

@@ -39,6 +39,11 @@ class ListedFile:
         """What listings are ordered by: a folder's files come together."""
         return self.path.replace(b"/", b"\0")
 
+    @property
+    def root(self) -> str:
+        """The name of its root."""
+        return os.fsdecode(self.path).partition("/")[0]
+
     def place_in(self, roots: Mapping[str, Path]) -> Path:
         """Where it is, or is to be."""
         root, _, rest = os.fsdecode(self.path).partition("/")

@@ -9,7 +9,8 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -20,8 +21,14 @@ from pydantic import BaseModel
 from sqlalchemy import URL
 
 from anime.assets.backup.create import backup_folder, roots_of
-from anime.assets.backup.folder import BackupFolder, check_parts, read_manifest
+from anime.assets.backup.folder import (
+    BackupFolder,
+    check_parts,
+    of_newer_program,
+    read_manifest,
+)
 from anime.assets.backup.listing import ListedFile, read_listing
+from anime.assets.library_files import Progress
 from anime.assets.store import (
     INCOMING,
     copy_hashed,
@@ -56,7 +63,6 @@ _OTHERS = """
 """
 # PostgreSQL shows a connection for a moment longer than its program had it.
 LEAVING_SECONDS = 5.0
-Progress = Callable[[int], None]  # told how many files were looked at
 
 
 class RestorePlan(BaseModel):
@@ -106,10 +112,7 @@ class Restore:
         """
         manifest = self.manifest
         if manifest.revision > NEWEST_REVISION:
-            raise BackupFailed(
-                f"{self.backup} was made by a newer program, {manifest.program}.",
-                "Update this program; then restore.",
-            )
+            raise of_newer_program(self.backup, manifest)
         plan = RestorePlan(
             backup=str(self.backup),
             made_at=f"{manifest.made_at:%Y-%m-%d %H:%M} UTC",
@@ -202,7 +205,7 @@ class Restore:
             else:
                 plan.files += 1
                 plan.size_bytes += file.size_bytes
-                needed[os.fsdecode(file.path).partition("/")[0]] += file.size_bytes
+                needed[file.root] += file.size_bytes
             if number % 1000 == 0:
                 progress(number)
         if in_the_way:
@@ -222,17 +225,17 @@ class Restore:
             done += len(batch)
             progress(done)
         for root in self.roots.values():
-            _remove_if_empty(root / INCOMING)
+            with suppress(OSError):  # something else is in it
+                (root / INCOMING).rmdir()
 
     def _restore_some(self, files: list[ListedFile]) -> None:
         for file in files:
             path = file.place_in(self.roots)
             if _is_there(file, path):
                 continue
-            root = self.roots[os.fsdecode(file.path).partition("/")[0]]
             with storage_faults(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._restore_file(file, path, root / INCOMING)
+                self._restore_file(file, path, self.roots[file.root] / INCOMING)
 
     def _restore_file(self, file: ListedFile, path: Path, drafts: Path) -> None:
         """Copy a content to its place, whole and with its time, and never over another file."""
@@ -357,10 +360,3 @@ def _notes(manifest: Manifest) -> Iterator[str]:
     if manifest.revision != NEWEST_REVISION:
         yield f"The tables are then brought from revision {manifest.revision} to the newest."
     yield "Jobs that ran or waited at that time go on once a worker and the API start."
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return
