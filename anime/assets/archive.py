@@ -8,26 +8,19 @@ unfinished; the next run finishes it. Every step finds what is done.
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from uuid import uuid4
 
 from anime.assets.journal import Journal
-from anime.assets.store import (
-    INCOMING,
-    AssetStore,
-    StoredFile,
-    chunks_of,
-    sha256_of,
-)
+from anime.assets.store import INCOMING, AssetStore, StoredFile, chunks_of, sha256_of
 from anime.core.retention import (
     ArchiveTake,
     LeaveTake,
     RejectedTake,
     RetentionReport,
-    TakeLine,
     plan_take,
 )
 from anime.db.advisory_lock import BACKUP, advisory_lock
@@ -89,7 +82,7 @@ class Archive:
         if report.is_dry_run:
             async for take in self._rejected(before):
                 step = plan_take(take, self._library)
-                report.note_take(_line_of(step), await asyncio.to_thread(_size_of, take.path))
+                report.note_take(step, await asyncio.to_thread(_size_of, take.path))
             return
         await self._files.check()
         await self._files.tidy()
@@ -100,8 +93,8 @@ class Archive:
                 address = self._database.address
                 async with advisory_lock(address, BACKUP, is_shared=True) as turn:
                     step = plan_take(take, self._library) if turn else LeaveTake(take, _BACKED_UP)
-                    line, size_bytes = await self._carry_out(step, now)
-                report.note_take(line, size_bytes)
+                    done, size_bytes = await self._carry_out(step, now)
+                report.note_take(done, size_bytes)
 
     async def _rejected(self, before: datetime) -> AsyncIterator[RejectedTake]:
         last = 0
@@ -118,25 +111,23 @@ class Archive:
 
     async def _carry_out(
         self, step: ArchiveTake | LeaveTake, now: datetime
-    ) -> tuple[TakeLine, int]:
+    ) -> tuple[ArchiveTake | LeaveTake, int]:
         """What became of it, and its size if it was archived."""
         if isinstance(step, LeaveTake):
-            return _line_of(step), 0
+            return step, 0
         source = await asyncio.to_thread(look_at, step.take, self._library)
         if isinstance(source, str):
-            return _line_of(LeaveTake(step.take, source)), 0
+            return LeaveTake(step.take, source), 0
         placed = await self._place(source, step.target)
         await asyncio.to_thread(self._write_down, step.take, source, placed, now)
         async with self._database.session_scope() as session:
             is_ours = await RetentionRepository(session).archive(step.take, str(placed))
         if not is_ours:
             await asyncio.to_thread(self._withdraw, step.take, placed, now)
-            return _line_of(LeaveTake(step.take, "Somebody has changed its row meanwhile.")), 0
+            return LeaveTake(step.take, "Somebody has changed its row meanwhile."), 0
         await asyncio.to_thread(source.remove)
-        target = placed.relative_to(self._files.root)
-        return TakeLine(file_id=step.take.file_id, path=step.take.path, target=str(target)), (
-            source.size_bytes
-        )
+        target = PurePosixPath(placed.relative_to(self._files.root))
+        return replace(step, target=target), source.size_bytes
 
     async def _place(self, source: Source, target: PurePosixPath) -> Path:
         """Where the file is in the archive now, with the same content."""
@@ -200,13 +191,6 @@ class Archive:
         source = await asyncio.to_thread(look_at, take, self._library)
         if isinstance(source, Source):
             await asyncio.to_thread(source.remove)
-
-
-def _line_of(step: ArchiveTake | LeaveTake) -> TakeLine:
-    take = step.take
-    if isinstance(step, LeaveTake):
-        return TakeLine(file_id=take.file_id, path=take.path, reason=step.reason)
-    return TakeLine(file_id=take.file_id, path=take.path, target=str(step.target))
 
 
 def _size_of(path: str) -> int:

@@ -20,7 +20,6 @@ from anime.assets.store import INCOMING, write_file
 from anime.core.retention import (
     KeepDays,
     QuarantineDay,
-    RemoveDay,
     RetentionReport,
     RetentionTally,
     is_due,
@@ -97,13 +96,12 @@ class Retention:
         told = _announced(folder)
         days = list(_days(folder))
         steps = plan_days(days, self.keep.quarantine, now.date(), announced=told, now=now)
-        for step in steps:
-            counted = report.removed if isinstance(step, RemoveDay) else report.announced
-            counted[step.aside.path.name] = RetentionTally(
-                files=step.aside.files, size_bytes=step.aside.size_bytes
-            )
-            if isinstance(step, RemoveDay) and not report.is_dry_run:
-                _remove(Path(step.aside.path), Journal(folder / _REMOVED), now)
+        for aside, is_removed in steps:
+            counted = report.removed if is_removed else report.announced
+            tally = RetentionTally(files=aside.files, size_bytes=aside.size_bytes)
+            counted[aside.path.name] = tally
+            if is_removed and not report.is_dry_run:
+                _remove(Path(aside.path), Journal(folder / _REMOVED), now)
         tells = {name: told.get(name, now).isoformat() for name in report.announced}
         if (tells or told) and not report.is_dry_run:
             text = json.dumps(tells).encode()

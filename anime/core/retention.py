@@ -64,29 +64,15 @@ class QuarantineDay:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveDay:
-    """Remove what was put aside that day, for good."""
-
-    aside: QuarantineDay
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceDay:
-    """Say that the next run will remove what was put aside that day."""
-
-    aside: QuarantineDay
-
-
 class RetentionTally(BaseModel):
     """How many files, and how large they are together."""
 
     files: int = 0
     size_bytes: int = 0
 
-    def add(self, size_bytes: int, files: int = 1) -> None:
-        """Count so many more."""
-        self.files += files
+    def add(self, size_bytes: int) -> None:
+        """Count one more."""
+        self.files += 1
         self.size_bytes += size_bytes
 
 
@@ -114,12 +100,15 @@ class RetentionReport(BaseModel):
     left: int = Field(default=0, description="Rejected takes that stay, each for a reason.")
     takes: list[TakeLine] = Field(default_factory=list, description="The first rejected takes.")
 
-    def note_take(self, line: TakeLine, size_bytes: int = 0) -> None:
+    def note_take(self, step: ArchiveTake | LeaveTake, size_bytes: int = 0) -> None:
         """Count one more take, and name it if there is room."""
-        if line.target is None:
-            self.left += 1
-        else:
+        line = TakeLine(file_id=step.take.file_id, path=step.take.path)
+        if isinstance(step, ArchiveTake):
+            line.target = str(step.target)
             self.archived.add(size_bytes)
+        else:
+            line.reason = step.reason
+            self.left += 1
         if len(self.takes) < LISTED:
             self.takes.append(line)
 
@@ -136,17 +125,15 @@ def plan_days(
     *,
     announced: Mapping[str, datetime],
     now: datetime,
-) -> list[RemoveDay | AnnounceDay]:
-    """What becomes of the old days of quarantine.
+) -> list[tuple[QuarantineDay, bool]]:
+    """The old days of quarantine, and whether each is removed now; else it is announced.
 
     They are gone for good afterwards, so no day is removed that an earlier run has not announced.
     """
-    old = [each for each in aside if days and (today - each.day).days > days]
     return [
-        RemoveDay(each)
-        if (told := announced.get(each.path.name)) is not None and now - told >= NOTICE
-        else AnnounceDay(each)
-        for each in old
+        (each, now - announced.get(each.path.name, now) >= NOTICE)
+        for each in aside
+        if days and (today - each.day).days > days
     ]
 
 

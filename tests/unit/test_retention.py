@@ -5,15 +5,12 @@ import pytest
 
 from anime.core.retention import (
     NOTICE,
-    AnnounceDay,
     ArchiveTake,
     KeepDays,
     LeaveTake,
     QuarantineDay,
     RejectedTake,
-    RemoveDay,
     RetentionReport,
-    TakeLine,
     is_due,
     plan_days,
     plan_take,
@@ -32,7 +29,7 @@ def take(path: str) -> RejectedTake:
 
 def planned(
     days: int, *ages: int, announced: dict[str, datetime] | None = None
-) -> list[RemoveDay | AnnounceDay]:
+) -> list[tuple[QuarantineDay, bool]]:
     of_days = [aside(NOW.date() - timedelta(days=age)) for age in ages]
     return plan_days(of_days, days, NOW.date(), announced=announced or {}, now=NOW)
 
@@ -55,20 +52,20 @@ def test_so_many_days_have_to_be_over() -> None:
 
 
 def test_quarantine_is_announced_before_it_is_removed() -> None:
-    [step] = planned(30, 31)
-    assert isinstance(step, AnnounceDay)
-    told = {step.aside.path.name: NOW - NOTICE}
-    assert [type(each) for each in planned(30, 31, announced=told)] == [RemoveDay]
+    [(day, is_removed)] = planned(30, 31)
+    assert not is_removed
+    told = {day.path.name: NOW - NOTICE}
+    assert planned(30, 31, announced=told) == [(day, True)]
 
 
 def test_an_announcement_of_this_night_is_none_yet() -> None:
     told = {"20260312": NOW - timedelta(hours=1)}
-    assert [type(each) for each in planned(30, 31, announced=told)] == [AnnounceDay]
+    assert [is_removed for _, is_removed in planned(30, 31, announced=told)] == [False]
 
 
 def test_an_announcement_is_for_its_day_only() -> None:
     told = {"20260311": NOW - timedelta(days=3)}
-    assert [type(each) for each in planned(30, 31, announced=told)] == [AnnounceDay]
+    assert [is_removed for _, is_removed in planned(30, 31, announced=told)] == [False]
 
 
 def test_a_take_keeps_its_place_in_the_archive() -> None:
@@ -85,7 +82,7 @@ def test_a_row_that_points_out_of_the_library_is_left_alone(path: str) -> None:
 def test_a_report_counts_all_takes_and_names_the_first() -> None:
     report = RetentionReport(is_dry_run=True)
     for number in range(600):
-        report.note_take(TakeLine(file_id=number, path="/a", target="a"), size_bytes=2)
-    report.note_take(TakeLine(file_id=601, path="/b", reason="It is gone."))
+        report.note_take(ArchiveTake(take(f"/{number}"), PurePosixPath("a")), size_bytes=2)
+    report.note_take(LeaveTake(take("/b"), "It is gone."))
     assert (report.archived.files, report.archived.size_bytes, report.left) == (600, 1200, 1)
     assert len(report.takes) == 500
