@@ -78,10 +78,7 @@ def workflow_record(template: Template, settings: Settings) -> WorkflowRecord:
         is_own=_is_own(template.name, settings),
         was_edited=template.was_edited,
         inputs=inputs_schema(template),
-        places={
-            name: [f"{template.node_id(target)}.{target.input}" for target in bound.targets]
-            for name, bound in template.inputs.items()
-        },
+        places={name: template.places_of(name) for name in template.inputs},
         takes_loras=bool(binding.loras),
         architecture=binding.architecture,
         vram_mb=binding.vram_mb,

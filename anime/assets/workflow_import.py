@@ -61,13 +61,10 @@ class WorkflowImport:
             inputs=[
                 ImportedInput(
                     name=name,
-                    places=[
-                        f"{self.template.node_id(target)}.{target.input}"
-                        for target in bound.targets
-                    ],
+                    places=self.template.places_of(name),
                     signal=self.proposed.signals.get(name, ""),
                 )
-                for name, bound in self.template.inputs.items()
+                for name in self.template.inputs
             ],
             left_out=dict(self.proposed.left_out),
             lost=list(self.proposed.lost),
@@ -170,8 +167,7 @@ def _confirmed_choices(proposals: Proposals, before: Template, graph: Graph) -> 
     again = replace(before, graph=graph, binding=found)
     choices = {}
     if "prompt" in found.inputs:
-        target = found.inputs["prompt"]
-        choices["prompt"] = f"{again.node_id(target)}.{target.input}"
+        choices["prompt"] = again.places_of("prompt")[0]
     if found.output_node and proposals.output:
         choices["output"] = again.node_id(found.output_node)
     return choices

@@ -78,6 +78,11 @@ class Template:
         """The id of the node; what a binding names is there, and once."""
         return node_of(self.graph, reference)
 
+    def places_of(self, name: str) -> list[str]:
+        """Where an input's value goes, as `12.text`: the id of a node, and the node's input."""
+        targets = self.inputs[name].targets
+        return [f"{self.node_id(target)}.{target.input}" for target in targets]
+
     def value_of(self, name: str) -> JsonValue:
         """The value an input has where a request gives none."""
         binding = self.inputs[name]
