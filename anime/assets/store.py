@@ -138,10 +138,6 @@ class AssetStore:
 
     def _check(self) -> None:
         with storage_faults(self.root):
-            if self._may_create:
-                self.root.mkdir(parents=True, exist_ok=True)
-            if not self.root.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "No such folder", str(self.root))
             self._draft().unlink()
             free = shutil.disk_usage(self.root).free
         if free < MIN_FREE_BYTES:

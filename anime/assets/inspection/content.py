@@ -20,7 +20,7 @@ def read_file(sighting: ScannedFile) -> Found:
     path = name_of(sighting)
     try:
         examined = inspect_file(path)
-        content = Asset(
+        found: Found = Asset(
             sha256=examined.sha256,
             media_type=examined.media_type,
             kind=examined.kind,
@@ -32,11 +32,9 @@ def read_file(sighting: ScannedFile) -> Found:
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
-        found: Found = Unusable(fault.reason.value, storable(fault.what), hash_of(Path(path)))
+        found = Unusable(fault.reason.value, storable(fault.what), hash_of(Path(path)))
     except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
-    else:
-        found = content
     return found if look_again(sighting) == sighting else Reason.GONE
 
 

@@ -37,8 +37,7 @@ _READ = LimitedFunction(read_files, list[Found])
 class InspectionPool:
     """Readers that start when there is much to read; an asynchronous context manager."""
 
-    def __init__(self, count: int | None = None) -> None:
-        self._count = count or usable_cores()
+    def __init__(self) -> None:
         self._idle: asyncio.Queue[LimitedProcess] = asyncio.Queue()
         self._readers: list[LimitedProcess] = []
 
@@ -50,16 +49,13 @@ class InspectionPool:
             # Most sweeps find nothing new, and need no readers of their own.
             with kept_process() as reader:
                 return await _read_chunk(reader, sightings)
-        self._start()
+        if not self._readers:
+            self._readers = [LimitedProcess() for _ in range(usable_cores())]
+            for reader in self._readers:
+                self._idle.put_nowait(reader)
         chunks = [sightings[at : at + _CHUNK] for at in range(0, len(sightings), _CHUNK)]
         answers = await asyncio.gather(*map(self._read_by_any, chunks))
         return [found for answer in answers for found in answer]
-
-    def _start(self) -> None:
-        if not self._readers:
-            self._readers = [LimitedProcess() for _ in range(self._count)]
-            for reader in self._readers:
-                self._idle.put_nowait(reader)
 
     async def _read_by_any(self, chunk: Sequence[ScannedFile]) -> list[Found]:
         reader = await self._idle.get()
