@@ -10,7 +10,7 @@ from sqlalchemy import Select, Table, bindparam, func, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.assets import AssetRow
+from anime.core.assets import AssetRow, KnownAsset
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import is_among
 from anime.errors import NotFound
@@ -31,6 +31,27 @@ _UPSERT = _NEW.on_conflict_do_update(
     index_where=_FILES.c.source_path.is_not(None),
     set_={each.name: each for each in _NEW.excluded if each.name not in _KEPT_ON_REPEAT},
 ).returning(*(_FILES.c[name].label(attribute) for attribute, name in _NAMES.items()))
+
+
+# Without the metadata, which may have many kilobytes; SQLAlchemy 2.0 and 2.1 type it differently.
+KNOWN_ASSETS: Any = select(
+    *(AnimeFile.id, AnimeFile.file_path, AnimeFile.source_path, AnimeFile.job_id),
+    *(AnimeFile.file_size, AnimeFile.sha256, AnimeFile.state, AnimeFile.organized_at),
+)
+
+
+def known_asset(row: Any) -> KnownAsset:  # a row of KNOWN_ASSETS
+    """What the row says of where the file lies and what is in it."""
+    return KnownAsset(
+        id=row.id,
+        path=row.file_path or "",
+        source_path=row.source_path,
+        job_id=row.job_id,
+        size_bytes=row.file_size,
+        sha256=row.sha256,
+        state=row.state,
+        organized_at=row.organized_at,
+    )
 
 
 class FilePlace(NamedTuple):
@@ -84,10 +105,7 @@ class FileRepository:
         Raises:
             NotFound: there is none with that id.
         """
-        row = await self._session.get(AnimeFile, file_id)
-        if row is None:
-            raise _no_such_file(file_id)
-        return record_of(row)
+        return record_of(await self._row(file_id))
 
     async def place(self, file_id: int) -> FilePlace:
         """Where that file lies; its metadata may have many kilobytes. Raises as `get`."""
@@ -108,10 +126,8 @@ class FileRepository:
 
     async def job_of(self, file_id: int) -> ProductionJob | None:
         """The job that made that file, if it has a row. Raises as `get`."""
-        row = await self._session.get(AnimeFile, file_id)
-        if row is None:
-            raise _no_such_file(file_id)
-        return await self._session.get(ProductionJob, row.job_id) if row.job_id else None
+        job_id = (await self._row(file_id)).job_id
+        return await self._session.get(ProductionJob, job_id) if job_id else None
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
         """The files of that job, in the order in which they were recorded."""
@@ -129,6 +145,12 @@ class FileRepository:
             if file.job_id is not None:
                 made.setdefault(file.job_id, []).append(file)
         return made
+
+    async def _row(self, file_id: int) -> AnimeFile:
+        row = await self._session.get(AnimeFile, file_id)
+        if row is None:
+            raise _no_such_file(file_id)
+        return row
 
     async def _all(
         self,

@@ -1,6 +1,6 @@
 """The record held against the library: which files have rows, which rows have lost their file."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +10,13 @@ from pydantic import JsonValue
 from sqlalchemy import Select, Text, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from anime.core.assets import AssetRow, KnownAsset
 from anime.core.job_status import JobStatus
 from anime.core.paths import FileState, composed, slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.bulk import insert_missing, is_among
-from anime.db.repositories.files import row_of
+from anime.db.repositories.files import KNOWN_ASSETS, known_asset, row_of
 from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.retention import PRESENT
 from anime.schemas import GenerationType
@@ -79,28 +78,24 @@ class InventoryRepository:
 
     async def rows_of_content(self, sha256s: Collection[str]) -> list[KnownAsset]:
         """The rows of files with one of those contents, the oldest first."""
-        return await self._rows(_rows().where(is_among(AnimeFile.sha256, sha256s)))
+        return await self._rows(KNOWN_ASSETS.where(is_among(AnimeFile.sha256, sha256s)))
 
     async def rows_after(
         self, file_id: int, *, limit: int, states: Collection[FileState] = tuple(FileState)
     ) -> list[KnownAsset]:
         """The next rows by id, of files that should lie somewhere; of those in a state."""
         return await self._rows(
-            _rows()
-            .where(
+            KNOWN_ASSETS.where(
                 AnimeFile.id > file_id,
                 AnimeFile.file_path.is_not(None),
                 AnimeFile.state.in_(list(states)),
-            )
-            .limit(limit)
+            ).limit(limit)
         )
 
     async def missing_of_sizes(self, sizes: Collection[int]) -> list[KnownAsset]:
         """The rows of missing files of one of those sizes (bytes) whose content is known."""
         return await self._rows(
-            _rows()
-            .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
-            .where(
+            KNOWN_ASSETS.join(SearchableFile, SearchableFile.file_id == AnimeFile.id).where(
                 SearchableFile.state == FileState.MISSING.value,
                 AnimeFile.file_size.in_(sizes),
                 AnimeFile.sha256.is_not(None),
@@ -174,24 +169,9 @@ class InventoryRepository:
         """The paths of those that had no row."""
         return set(await insert_missing(self._session, AnimeFile, rows, returning="file_path"))
 
-    async def _rows(self, statement: Select[Any]) -> list[KnownAsset]:  # of AnimeFile
-        rows: Iterable[AnimeFile] = await self._session.scalars(statement.order_by(AnimeFile.id))
-        return [
-            KnownAsset(
-                id=row.id,
-                path=row.file_path or "",
-                source_path=row.source_path,
-                size_bytes=row.file_size,
-                sha256=row.sha256,
-                state=row.state,
-                organized_at=row.organized_at,
-            )
-            for row in rows
-        ]
-
-
-def _rows() -> Select[Any]:  # SQLAlchemy 2.0 and 2.1 type it differently
-    return select(AnimeFile).options(defer(AnimeFile.details))  # graphs of many kilobytes
+    async def _rows(self, statement: Select[Any]) -> list[KnownAsset]:  # of KNOWN_ASSETS
+        rows = await self._session.execute(statement.order_by(AnimeFile.id))
+        return list(map(known_asset, rows))
 
 
 def _id_in(ids: Mapping[str, UUID], recovered: Recovered) -> UUID | None:

@@ -19,6 +19,7 @@ from anime.core.ownership import KnownJob, KnownProject
 from anime.core.sweep_plan import ImportOutcome, ScannedFile, folder_key
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
 from anime.db.repositories.bulk import is_among
+from anime.db.repositories.files import KNOWN_ASSETS, known_asset
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.sweep_sql import (
     BY_INDEX,
@@ -146,24 +147,22 @@ class SweepRepository:
             return {}
         await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
-            _kept_columns().where(
+            KNOWN_ASSETS.where(
                 is_among(AnimeFile.job_id, job_ids), AnimeFile.source_path.is_not(None)
             )
         )
-        return {(row.job_id, row.source_path): _kept(row) for row in rows}
+        return {(row.job_id, row.source_path): known_asset(row) for row in rows}
 
     async def kept(self, sha256s: Collection[str]) -> dict[str, list[KnownAsset]]:
         """The files with those contents, by content, the oldest first."""
         if not sha256s:
             return {}
         await self._session.execute(text(BY_INDEX))
-        rows = await self._session.execute(
-            _kept_columns().where(is_among(AnimeFile.sha256, sha256s))
-        )
+        rows = await self._session.execute(KNOWN_ASSETS.where(is_among(AnimeFile.sha256, sha256s)))
         found: dict[str, list[KnownAsset]] = defaultdict(list)
         # Sorted here: asked to, the planner may read the whole table in the order of its ids.
         for row in sorted(rows, key=lambda row: row.id):
-            found[row.sha256].append(_kept(row))
+            found[row.sha256].append(known_asset(row))
         return found
 
     async def write(self, lines: Sequence[SweptLine]) -> dict[str, int]:
@@ -242,23 +241,6 @@ def _as_sqlalchemy(fault: psycopg.Error) -> DBAPIError:
     explained = DBAPIError.instance(None, None, fault, psycopg.Error)
     assert isinstance(explained, DBAPIError)  # noqa: S101  by the fault's class
     return explained
-
-
-def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer than the query
-    return select(
-        AnimeFile.id,
-        AnimeFile.file_path,
-        AnimeFile.source_path,
-        AnimeFile.job_id,
-        AnimeFile.file_size,
-        AnimeFile.sha256,
-    )
-
-
-def _kept(row: Any) -> KnownAsset:  # a Row of _kept_columns
-    return KnownAsset(
-        row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256
-    )
 
 
 def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], KnownAsset]) -> tuple[object, ...]:
