@@ -6,19 +6,16 @@ that have all of it: quick where few fit. The walk goes first, and a bounded way
 taken where it is quick (docs/decisions/0008).
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.file_query import FilePage, FileQuery, Position
-from anime.db.models import AnimeFile
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.file_conditions import FileConditions
-from anime.db.repositories.files import record_of
+from anime.db.repositories.files import FileRepository
 from anime.db.repositories.projects import ProjectRepository
-from anime.schemas import FileRecord
 
 # Plans depend on what is asked for: one made for any value would be wrong for most.
 # Compiling a plan takes longer than to carry it out.
@@ -43,8 +40,9 @@ class FileSearch:
             InvalidRequest: the cursor is not one of ours.
         """
         page, next_cursor = await self.positions(query, limit=limit, cursor=cursor)
-        files = await self._files([position.file_id for position in page])
-        return FilePage(files=files, next_cursor=next_cursor)
+        ids = [position.file_id for position in page]
+        files = await FileRepository(self._session).some(ids)
+        return FilePage(files=[files[id_] for id_ in ids if id_ in files], next_cursor=next_cursor)
 
     async def positions(
         self, query: FileQuery, *, limit: int, cursor: str | None = None
@@ -80,12 +78,6 @@ class FileSearch:
     async def _all(self, statement: Select[tuple[datetime, int]]) -> list[Position]:
         rows = await self._session.execute(statement)
         return [Position(row.created_at, row.file_id) for row in rows]
-
-    async def _files(self, ids: Sequence[int]) -> list[FileRecord]:
-        """The files with those ids, in that order."""
-        rows = await self._session.scalars(select(AnimeFile).where(AnimeFile.id.in_(ids)))
-        by_id = {row.id: record_of(row) for row in rows}
-        return [by_id[file_id] for file_id in ids if file_id in by_id]
 
 
 def _file_id(text: str) -> int:

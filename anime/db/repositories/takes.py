@@ -188,11 +188,7 @@ class TakeRepository:
             .join(ProductionJob, ProductionJob.id == Take.job_id)
             .where(is_among(Take.shot_id, shot_ids), Take.is_picked)
         )
-        found = {}
-        for shot_id, params, digest in rows:
-            with suppress(ValidationError):  # written by a version that knew other fields
-                found[shot_id] = GenerationRequest.model_validate(params), digest
-        return found
+        return _asked_for(rows)
 
     async def best_files(self, shot_ids: Sequence[UUID]) -> dict[UUID, tuple[FileRecord, bool]]:
         """The file that stands for each shot, and whether its take is picked.
@@ -239,11 +235,7 @@ class TakeRepository:
                 ProductionJob.composition["digest"].as_string(),
             ).where(is_among(ProductionJob.id, list(job_ids)))
         )
-        found = {}
-        for job_id, params, digest in rows:
-            with suppress(ValidationError):
-                found[job_id] = GenerationRequest.model_validate(params), digest
-        return found
+        return _asked_for(rows)
 
     async def _ask_for_retake(self, take: Take, said: NewReview, most: int) -> None:
         """Say which job renders the take anew: always the same one for a take."""
@@ -346,6 +338,15 @@ def _sets_of(pairs: Iterable[Any]) -> dict[UUID, set[UUID]]:  # rows of two ids
     found: defaultdict[UUID, set[UUID]] = defaultdict(set)
     for key, value in pairs:
         found[key].add(value)
+    return found
+
+
+def _asked_for(rows: Iterable[Any]) -> dict[UUID, tuple[GenerationRequest, str | None]]:
+    """Requests and digests by the id that each row begins with."""
+    found = {}
+    for each, params, digest in rows:
+        with suppress(ValidationError):  # written by a version that knew other fields
+            found[each] = GenerationRequest.model_validate(params), digest
     return found
 
 
