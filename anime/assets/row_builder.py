@@ -24,12 +24,12 @@ from anime.core.paths import (
     slug_of,
 )
 from anime.core.png_metadata import FileStamp
+from anime.core.sweep_plan import moment_of
 from anime.db.repositories import AssetRow, EndedJob, Recovered
 from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 
 # Of a stamp: columns of the job, and what is of no use in a row.
 _BESIDE_RECIPE = {"job_id", "created_by", "trace_id"}
-_NS = 1_000_000_000
 _NOON = time(12)
 _NO_ROW_YET = UUID(int=0)
 
@@ -67,7 +67,7 @@ def rows_of_file(look: InspectedFile, *, zone: tzinfo, thumbnail_path: str | Non
         thumbnail_path=thumbnail_path,
         metadata=_metadata_of(look),
         created_at=made_at,
-        organized_at=_moment(look.file.mtime_ns, zone),
+        organized_at=moment_of(look.file.mtime_ns, zone),
     )
     return Recovered(file, owner.project, _job_story(look, file, owner.project))
 
@@ -98,7 +98,7 @@ def _made_at(look: InspectedFile, zone: tzinfo) -> datetime:
     """As the origin says; else when it was written, if that was on the day of its folder."""
     if look.origin is not None and look.origin.created_at is not None:
         return look.origin.created_at
-    written = _moment(look.file.mtime_ns, zone)
+    written = moment_of(look.file.mtime_ns, zone)
     day = _day_of(look.file.place)
     if day is None or (written is not None and written.date() == day):
         return written or datetime.fromtimestamp(0, UTC)
@@ -109,14 +109,6 @@ def _day_of(place: PurePosixPath) -> date | None:
     try:
         return datetime.strptime(place.parent.name, "%Y%m%d").date()  # noqa: DTZ007  a day only
     except ValueError:
-        return None
-
-
-def _moment(mtime_ns: int, zone: tzinfo) -> datetime | None:
-    """The moment in the studio; None for one that no calendar has."""
-    try:
-        return datetime.fromtimestamp(mtime_ns / _NS, zone)
-    except (ValueError, OverflowError, OSError):
         return None
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -123,22 +123,18 @@ def _bind_pictures(
 ) -> dict[str, JsonValue]:
     """Bind the pictures that the library has; the request's values for them."""
     given: dict[str, JsonValue] = {}
-    for value in _texts_in(graph):
+    texts = (
+        value
+        for node in graph.values()
+        for value in node["inputs"].values()
+        if isinstance(value, str)
+    )
+    for value in dict.fromkeys(texts):
         name = f"picture_{len(given) + 1}"
         if value in pictures:
             _bind(inputs, name, InputKind.IMAGE, _places(graph, value))
             given[name] = f"{INPUTS_FOLDER}/{pictures[value]}"
     return given
-
-
-def _texts_in(graph: Graph) -> Iterator[str]:
-    values: dict[str, Any] = {
-        value: None
-        for node in graph.values()
-        for value in node["inputs"].values()
-        if isinstance(value, str)
-    }
-    yield from values
 
 
 def _seed_of(said: JsonValue) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from anime.core.paths import next_name
 from anime.core.sheet_layout import Size, cell_for
 from anime.schemas import FileRecord
 
@@ -48,7 +49,7 @@ def page_path(first: PurePath, number: int) -> PurePath:
     >>> str(page_path(PurePath("rain.png"), 1)), str(page_path(PurePath("rain.png"), 2))
     ('rain.png', 'rain-2.png')
     """
-    return first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
+    return first if number == 1 else first.with_name(next_name(first.name, number))
 
 
 def caption_of(file: FileRecord) -> str:

@@ -161,10 +161,15 @@ class Calendar:
 
     def made_at(self, mtime_ns: int) -> datetime:
         """The moment in the studio's zone; now for one that no calendar has."""
-        try:
-            return datetime.fromtimestamp(mtime_ns / _NS, self.zone)
-        except (ValueError, OverflowError, OSError):
-            return self.now.astimezone(self.zone)
+        return moment_of(mtime_ns, self.zone) or self.now.astimezone(self.zone)
+
+
+def moment_of(mtime_ns: int, zone: tzinfo) -> datetime | None:
+    """The moment in that zone; None for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(mtime_ns / _NS, zone)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def folder_key(path: bytes) -> bytes:
