@@ -7,13 +7,12 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from anime.assets.contact_sheet.fonts import CaptionFonts
+from anime.assets.contact_sheet.fonts import CAPTION_PX, CaptionFonts
 from anime.assets.contact_sheet.make import SheetStyle, make_sheet
-from anime.assets.contact_sheet.page import SheetPicture, draw_page
+from anime.assets.contact_sheet.page import SheetEntry, draw_page
 from anime.assets.contact_sheet.request import SheetRequest, matching
 from anime.assets.contact_sheet.writer import replace_file
 from anime.core.paths import media_type_of, thumbnail_path
-from anime.core.sheet_layout import cell_for, lay_out
 from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.db.session import Database
 from anime.schemas import FileRecord
@@ -35,15 +34,14 @@ async def draw_contact_sheet(
     Only the first MAX_PICTURES are shown; sounds and films are left out.
     """
     shown = [
-        (caption, SheetPicture((library / thumbnail_path(file.sha256),)))
+        SheetEntry((library / thumbnail_path(file.sha256),), caption)
         for caption, file in pictures
         if file.sha256 and media_type_of(file.filename).startswith("image/")
     ][:MAX_PICTURES]
     if not shown:
         return None
-    sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
-    fonts = CaptionFonts(sheet.caption_px, get_settings().caption_font)
-    page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], fonts)
+    fonts = CaptionFonts(CAPTION_PX, get_settings().caption_font)
+    page = await asyncio.to_thread(draw_page, shown, fonts)
     await asyncio.to_thread(replace_file, page, library / SHEETS_FOLDER / name)
     return name
 

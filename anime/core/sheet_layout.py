@@ -38,7 +38,6 @@ class Sheet:
     size: Size
     columns: int
     rows: int
-    caption_px: int
     cells: tuple[Cell, ...]
 
 
@@ -67,7 +66,7 @@ def lay_out(
         fitting = "\n".join(fit(words, width / caption_px) for words in caption.split("\n"))
         cells.append(Cell((left, top), cell_size, fitting, (left, top + height)))
     size = gap_px + across * pitch[0], gap_px + max(rows, 1) * pitch[1]
-    return Sheet(size, across, rows, caption_px, tuple(cells))
+    return Sheet(size, across, rows, tuple(cells))
 
 
 def fit(text: str, room: float) -> str:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from anime.assets.contact_sheet.make import SheetEntry, SheetStyle, draw_sheet, shown_of
-from anime.assets.contact_sheet.page import SheetPicture
+from anime.assets.contact_sheet.make import SheetStyle, draw_sheet, entry_of
+from anime.assets.contact_sheet.page import SheetEntry
 from anime.assets.shot_lists.timeline import write_timeline
 from anime.core.labels import shorten
 from anime.core.shots import ShotRecord
@@ -14,7 +14,6 @@ from anime.db.session import Database
 from anime.schemas import FileRecord
 
 _FRAMES_PER_SECOND = 24.0  # where no style says it
-_NO_TAKE = SheetPicture((), "no take")
 
 
 async def timeline_of(
@@ -51,9 +50,9 @@ async def sheet_of_shots(
     async def entries() -> AsyncIterator[SheetEntry]:
         for shot in shots:
             file, _ = files.get(shot.code, (None, False))
-            shown = _NO_TAKE if file is None else shown_of(file, library)
             words = shorten(shot.description or shot.prompt or "")
-            yield SheetEntry(shown, f"{shot.code}\n{words}\n{shot.state}")
+            caption = f"{shot.code}\n{words}\n{shot.state}"
+            yield entry_of(file, caption, library) if file else SheetEntry((), caption, "no take")
 
     return await draw_sheet(entries(), target, style)
 

@@ -18,10 +18,9 @@ from PIL import Image, ImageFont
 from anime.assets.contact_sheet.cell_pictures import CellPicture
 from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.contact_sheet.make import SheetStyle, make_sheet
-from anime.assets.contact_sheet.page import BOX, PAPER, SheetPicture, draw_page
+from anime.assets.contact_sheet.page import BOX, PAPER, SheetEntry, draw_page
 from anime.assets.contact_sheet.request import SheetRequest, matching
 from anime.core.paths import thumbnail_path
-from anime.core.sheet_layout import lay_out
 from anime.core.sheet_pages import pictures_per_page
 from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
@@ -142,7 +141,7 @@ def test_what_a_reader_claims_of_a_forged_file_is_checked(
     claimed: CellPicture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anime.assets.contact_sheet.page.ask_of_each", lambda *_: [claimed])
-    page = draw_page(lay_out(["a"]), [SheetPicture((Path("a.png"),))], CaptionFonts(14))
+    page = draw_page([SheetEntry((Path("a.png"),), "a")], CaptionFonts(14))
     assert BOX in {color for _, color in page.getcolors(1 << 20) or ()}
 
 

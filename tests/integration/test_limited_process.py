@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from anime.assets.contact_sheet.fonts import CaptionFonts
-from anime.assets.contact_sheet.page import SheetPicture, draw_page
+from anime.assets.contact_sheet.page import SheetEntry, draw_page
 from anime.assets.limited_process import (
     LimitedFunction,
     LimitedProcess,
@@ -24,7 +24,6 @@ from anime.assets.limited_process import (
 from anime.assets.thumbnails import colours_of_thumbnails
 from anime.assets.workflow_files import load_workflow
 from anime.core.png_metadata import PNG_SIGNATURE
-from anime.core.sheet_layout import lay_out
 from anime.errors import InvalidRequest, StorageUnavailable, UnusableFile, UnusableReason
 from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
 from anime.settings import PROJECT_DIR
@@ -88,7 +87,7 @@ def test_no_file_is_decoded_by_who_asks(tmp_path: Path, monkeypatch: pytest.Monk
     assert draw_comparison(file, file).startswith(PNG_SIGNATURE)
     assert [colours is not None for colours in colours_of_thumbnails([path, tmp_path])] == [1, 0]
     assert load_workflow(path).graph
-    page = draw_page(lay_out([""]), [SheetPicture((tmp_path / "no", path))], CaptionFonts(14))
+    page = draw_page([SheetEntry((tmp_path / "no", path), "")], CaptionFonts(14))
     assert (255, 0, 0) in {colour for _, colour in page.getcolors(1 << 20) or ()}
 
 

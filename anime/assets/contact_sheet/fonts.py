@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 from fontTools.ttLib import TTFont
 from PIL import ImageFont
 
+CAPTION_PX = 14  # the height of letters
 _MISSING = "..."
 # As distributions and systems name their fonts, Japanese ones last; Pillow knows the folders.
 _KNOWN_FONTS = (
@@ -47,7 +48,7 @@ class CaptionFonts:
         names: Sequence[str] = _KNOWN_FONTS,
     ) -> None:
         """`chosen` is the font file for what the font Pillow brings lacks; `names` come next."""
-        self._height_px = height_px
+        self.height_px = height_px
         default = ImageFont.load_default(height_px)
         # Pillow's wheels have FreeType, with which the default is such a font.
         self._faces = [_face(cast("ImageFont.FreeTypeFont", default))]
@@ -81,7 +82,7 @@ class CaptionFonts:
 
     def _open(self, name: str) -> _Face | None:
         try:
-            return _face(ImageFont.truetype(name, self._height_px))
+            return _face(ImageFont.truetype(name, self.height_px))
         except Exception as fault:  # noqa: BLE001  fontTools raises what a damaged table makes it
             if name == str(self._chosen):
                 _log.warning("ANIME_CAPTION_FONT %s cannot be used: %s", name, fault)

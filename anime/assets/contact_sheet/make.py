@@ -1,27 +1,16 @@
 """A contact sheet of files as they come: a page is drawn when its pictures are there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anime.assets.contact_sheet.fonts import CaptionFonts
-from anime.assets.contact_sheet.page import UNREADABLE, SheetPicture, draw_page
+from anime.assets.contact_sheet.fonts import CAPTION_PX, CaptionFonts
+from anime.assets.contact_sheet.page import UNREADABLE, SheetEntry, draw_page
 from anime.assets.contact_sheet.writer import SheetWriter
 from anime.core.paths import FileKind, media_type_of, thumbnail_path
-from anime.core.sheet_layout import lay_out
-from anime.core.sheet_pages import caption_of, page_for, pictures_per_page
+from anime.core.sheet_pages import caption_of, pictures_per_page
 from anime.schemas import FileRecord
-
-CAPTION_PX = 14
-
-
-@dataclass(frozen=True, slots=True)
-class SheetEntry:
-    """What one cell shows, and what stands below it."""
-
-    shown: SheetPicture
-    caption: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ async def make_sheet(
     files: AsyncIterator[FileRecord], target: Path, *, library: Path, style: SheetStyle
 ) -> list[Path]:
     """The paths of the pages, in order; none where there are no files. Raises as `draw_sheet`."""
-    entries = (SheetEntry(shown_of(file, library), caption_of(file)) async for file in files)
+    entries = (entry_of(file, caption_of(file), library) async for file in files)
     return await draw_sheet(entries, target, style)
 
 
@@ -56,9 +45,10 @@ async def draw_sheet(
     lettering = await asyncio.to_thread(CaptionFonts, CAPTION_PX, style.font)
     with SheetWriter(target, replaces=style.replaces) as book:
         async for page, is_only in _pages(entries, pictures_per_page(style.columns)):
-            await asyncio.to_thread(
-                _add, book, page, lettering, columns=style.columns, is_only=is_only
+            drawn = await asyncio.to_thread(
+                draw_page, page, lettering, columns=style.columns, is_only=is_only
             )
+            await asyncio.to_thread(book.add, drawn)
         return await asyncio.to_thread(book.bind)
 
 
@@ -78,31 +68,13 @@ async def _pages(
         yield page, is_only
 
 
-def _add(
-    book: SheetWriter,
-    entries: Sequence[SheetEntry],
-    lettering: CaptionFonts,
-    *,
-    columns: int | None,
-    is_only: bool,
-) -> None:
-    page = page_for(len(entries), columns, is_only=is_only)
-    sheet = lay_out(
-        [entry.caption for entry in entries],
-        cell_size=page.cell_size,
-        columns=page.columns,
-        caption_px=CAPTION_PX,
-    )
-    book.add(draw_page(sheet, [entry.shown for entry in entries], lettering))
-
-
-def shown_of(file: FileRecord, library: Path) -> SheetPicture:
+def entry_of(file: FileRecord, caption: str, library: Path) -> SheetEntry:
     """What stands for a file: its thumbnail, else its own first frame, else a word."""
     if file.file_type == FileKind.AUDIO.file_type:
-        return SheetPicture((), "sound")
+        return SheetEntry((), caption, "sound")
     sources = [library / thumbnail_path(file.sha256)] if file.sha256 else []
     own = (library / file.file_path).resolve()
     if own.is_relative_to(library.resolve()):  # a row may name any file of this machine
         sources.append(own)
     is_film = media_type_of(file.filename).startswith("video/")
-    return SheetPicture(tuple(sources), "film" if is_film else UNREADABLE)
+    return SheetEntry(tuple(sources), caption, "film" if is_film else UNREADABLE)

@@ -16,7 +16,8 @@ from anime.assets.contact_sheet.cell_pictures import (
 )
 from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.limited_process import LimitedFunction, ask_of_each
-from anime.core.sheet_layout import LINE_HEIGHT, Cell, Sheet
+from anime.core.sheet_layout import LINE_HEIGHT, Cell, Sheet, lay_out
+from anime.core.sheet_pages import page_for
 
 PAPER, INK, BOX, FAINT = (24, 22, 30), (232, 228, 238), (44, 41, 54), (150, 144, 165)
 UNREADABLE = "cannot be read"
@@ -24,22 +25,36 @@ _BYTES = {"RGB": 3, "RGBA": 4}  # of a pixel
 
 
 @dataclass(frozen=True, slots=True)
-class SheetPicture:
+class SheetEntry:
     """What a cell shows: the first of these pictures that can be read, else the words."""
 
     sources: tuple[Path, ...]
+    caption: str
     words: str = UNREADABLE
 
 
-def draw_page(sheet: Sheet, shown: Sequence[SheetPicture], lettering: CaptionFonts) -> Image.Image:
-    """The page; a picture that cannot be read is a cell that says so."""
+def draw_page(
+    entries: Sequence[SheetEntry],
+    lettering: CaptionFonts,
+    *,
+    columns: int | None = None,
+    is_only: bool = True,
+) -> Image.Image:
+    """A page, laid out by `page_for`; a picture that cannot be read is a cell that says so."""
+    form = page_for(len(entries), columns, is_only=is_only)
+    sheet = lay_out(
+        [entry.caption for entry in entries],
+        cell_size=form.cell_size,
+        columns=form.columns,
+        caption_px=lettering.height_px,
+    )
     page = Image.new("RGB", sheet.size, PAPER)
     pen = ImageDraw.Draw(page)
-    spacing = sheet.caption_px * (LINE_HEIGHT - 1)
-    for cell, each, read in zip(sheet.cells, shown, _read(sheet, shown), strict=True):
+    spacing = lettering.height_px * (LINE_HEIGHT - 1)
+    for cell, entry, read in zip(sheet.cells, entries, _read(sheet, entries), strict=True):
         picture = _picture_of(read, cell)
         if picture is None:
-            _draw_words(pen, cell, each.words, lettering)
+            _draw_words(pen, cell, entry.words, lettering)
         else:
             mask = picture if picture.mode == "RGBA" else None
             page.paste(picture, cell.picture_at(picture.size), mask)
@@ -49,14 +64,12 @@ def draw_page(sheet: Sheet, shown: Sequence[SheetPicture], lettering: CaptionFon
     return page
 
 
-def _read(sheet: Sheet, shown: Sequence[SheetPicture]) -> list[CellPicture | None]:
-    return ask_of_each(
-        _READ,
-        [
-            WantedPicture(each.sources, cell.picture_size)
-            for cell, each in zip(sheet.cells, shown, strict=True)
-        ],
-    )
+def _read(sheet: Sheet, entries: Sequence[SheetEntry]) -> list[CellPicture | None]:
+    wanted = [
+        WantedPicture(entry.sources, cell.picture_size)
+        for cell, entry in zip(sheet.cells, entries, strict=True)
+    ]
+    return ask_of_each(_READ, wanted)
 
 
 _READ = LimitedFunction(read_cell_pictures, list[CellPicture | None])
