@@ -180,14 +180,12 @@ class ImportApplier:
 
     def _line(self, done: AppliedStep, projects: Mapping[str, UUID]) -> SweptLine:
         step = done.step
-        content = step.content if isinstance(step, Organise | Duplicate | Remember) else None
         return SweptLine(
             step.seen.sighting,
             step.outcome,
             source_kept=self._mode is not Mode.MOVE,
-            sha256=content.sha256 if content else None,
             file_id=step.file_id if isinstance(step, Duplicate | Remember) else None,
-            where=done.where if content and not isinstance(step, Remember) else None,
+            where=done.where if isinstance(step, Organise | Duplicate) else None,
             row=self._row(step, done.where, projects) if isinstance(step, Organise) else None,
         )
 

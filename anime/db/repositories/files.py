@@ -131,9 +131,7 @@ class FileRepository:
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
         """The files of that job, in the order in which they were recorded."""
-        return await self._all(
-            select(AnimeFile).where(AnimeFile.job_id == job_id).order_by(AnimeFile.id)
-        )
+        return (await self.of_jobs([job_id])).get(job_id, [])
 
     async def of_jobs(self, job_ids: Collection[UUID]) -> dict[UUID, list[FileRecord]]:
         """The files of each of those jobs that has made any, in the order they were recorded."""

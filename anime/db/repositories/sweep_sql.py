@@ -76,13 +76,11 @@ COPY_ROWS = "COPY sweep_rows FROM STDIN"
 
 # Two names of a batch may read alike as text, which one statement could not insert: the second
 # one's line is left out, and the next sweep sets it apart.
+_COLUMNS = """filename, file_path, file_type, media_type, source_path, created_at, project_id,
+    job_id, width, height, frames, metadata, file_size, sha256"""
 _INSERT = """
-    INSERT INTO {schema}.anime_files AS file
-        (filename, file_path, file_type, media_type, source_path, created_at, project_id, job_id,
-         width, height, frames, metadata, file_size, sha256, organized_at)
-    SELECT DISTINCT ON ({identity})
-        filename, file_path, file_type, media_type, source_path, created_at, project_id, job_id,
-        width, height, frames, metadata, file_size, sha256, clock_timestamp()
+    INSERT INTO {schema}.anime_files AS file ({columns}, organized_at)
+    SELECT DISTINCT ON ({identity}) {columns}, clock_timestamp()
     FROM sweep_rows WHERE job_id IS {is_of_job} NULL ORDER BY {identity}
     ON CONFLICT ({identity}) WHERE {condition}
     DO UPDATE SET file_path = excluded.file_path, filename = excluded.filename,
@@ -96,12 +94,14 @@ _INSERT = """
 INSERT_FILES = (
     _INSERT.format(
         schema=SCHEMA,
+        columns=_COLUMNS,
         is_of_job="NOT",
         identity="job_id, source_path",
         condition="source_path IS NOT NULL",
     ),
     _INSERT.format(
         schema=SCHEMA,
+        columns=_COLUMNS,
         is_of_job="",
         identity="source_path, sha256",
         condition="job_id IS NULL AND source_path IS NOT NULL",

@@ -60,7 +60,6 @@ class SweptLine:
     sighting: ScannedFile
     outcome: ImportOutcome
     source_kept: bool = True
-    sha256: str | None = None
     file_id: int | None = None
     row: AssetRow | None = None
     where: str | None = None  # path of the row that is to be its file's, if that has no id yet
@@ -252,8 +251,8 @@ def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], KnownAsset]) ->
     row = line.row
     assert row is not None  # noqa: S101  the caller has chosen
     before = recorded.get((row.job_id, row.source_path or "")) if row.job_id else None
-    apart = before is not None and before.sha256 != line.sha256
-    source_path = f"{row.source_path}#{(line.sha256 or '')[:12]}" if apart else row.source_path
+    apart = before is not None and before.sha256 != row.sha256
+    source_path = f"{row.source_path}#{(row.sha256 or '')[:12]}" if apart else row.source_path
     return (
         *(row.filename, row.file_path, row.file_type, row.media_type, source_path),
         *(row.created_at, row.project_id, row.job_id, row.width, row.height, row.frames),
