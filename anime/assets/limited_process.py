@@ -243,7 +243,7 @@ def ask_of_each(
         for at in range(0, len(questions), _QUESTIONS):
             some = questions[at : at + _QUESTIONS]
             try:
-                answers = _answers_to(process, called, some, MAX_SECONDS_OF_OURS)
+                answers = answers_to(process, called, some, MAX_SECONDS_OF_OURS)
             except ReaderDied:
                 found.extend(_answer_alone(process, called, each) for each in some)
             else:
@@ -255,18 +255,24 @@ def _answer_alone(
     process: LimitedProcess, called: LimitedFunction[[Sequence[Q]], list[R]], question: Q
 ) -> R | None:
     try:
-        return _answers_to(process, called, [question], MAX_SECONDS)[0]
+        return answers_to(process, called, [question], MAX_SECONDS)[0]
     except ReaderDied as fault:
         _log.warning("A reader has died: %s", fault)
         return None
 
 
-def _answers_to(
+def answers_to(
     process: LimitedProcess,
     called: LimitedFunction[[Sequence[Q]], list[R]],
     questions: Sequence[Q],
     seconds: float,
 ) -> list[R]:
+    """What the function answers to each, in one call. It blocks.
+
+    Raises:
+        AnimeError: what the function raises.
+        ReaderDied: as by `ask`; or it has answered another number of questions.
+    """
     answers = process.ask(called, seconds, questions)
     if len(answers) != len(questions):
         raise ReaderDied("it has answered another number of questions")

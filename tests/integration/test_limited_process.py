@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.contact_sheet.page import SheetEntry, draw_page
+from anime.assets.inspection.pool import InspectionPool
 from anime.assets.limited_process import (
     LimitedFunction,
     LimitedProcess,
@@ -24,6 +26,7 @@ from anime.assets.limited_process import (
 from anime.assets.thumbnails import colours_of_thumbnails
 from anime.assets.workflow_files import load_workflow
 from anime.core.png_metadata import PNG_SIGNATURE
+from anime.core.sweep_plan import Unusable
 from anime.errors import InvalidRequest, StorageUnavailable, UnusableFile, UnusableReason
 from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
 from anime.settings import PROJECT_DIR
@@ -75,6 +78,17 @@ def test_one_of_many_over_which_it_crashes_spoils_no_other() -> None:
     answers = ask_of_each(hostile_parsers.DOUBLE_EACH, texts)
     assert answers == [*(str(number) * 2 for number in range(30)), None, None, "aa"]
     assert ask_of_each(hostile_parsers.DOUBLE_EACH, []) == []
+
+
+async def test_a_reader_of_a_sweep_that_says_nothing_of_a_file_spoils_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("anime.assets.inspection.pool._READ", hostile_parsers.DOUBLE_EACH)
+    asked: Any = ["ab", "none", "cd"]
+    async with InspectionPool() as readers:
+        first, second, third = await readers.read(asked)
+    assert (first, third) == ("abab", "cdcd")
+    assert isinstance(second, Unusable)
 
 
 def test_no_file_is_decoded_by_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

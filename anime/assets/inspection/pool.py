@@ -17,6 +17,7 @@ from anime.assets.limited_process import (
     LimitedFunction,
     LimitedProcess,
     ReaderDied,
+    answers_to,
     kept_process,
 )
 from anime.core.sweep_plan import Found, ScannedFile, Unusable
@@ -90,7 +91,7 @@ async def _read_alone(reader: LimitedProcess, sighting: ScannedFile) -> Found:
 async def _ask(reader: LimitedProcess, sightings: Sequence[ScannedFile]) -> list[Found]:
     """What the reader finds; a wait that is cut off ends the reader."""
     try:
-        return await asyncio.to_thread(reader.ask, _READ, MAX_SECONDS_OF_OURS, sightings)
+        return await asyncio.to_thread(answers_to, reader, _READ, sightings, MAX_SECONDS_OF_OURS)
     except asyncio.CancelledError:
         reader.stop()
         raise
