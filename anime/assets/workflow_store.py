@@ -3,12 +3,12 @@
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from anime.assets.store import link_or_copy, new_draft, write_file
+from anime.assets.store import draft_in, link_or_copy, write_file
 from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -73,10 +73,9 @@ class WorkflowStore:
             AlreadyExists: there is one, which must not be replaced.
             ConfigurationError: the folder cannot take them; what was there stays.
         """
-        texts = dict(zip(_SUFFIXES, (graph, binding), strict=True))
         with self._locked():
             self.refuse_taken(name, may_replace=may_replace)
-            self._write(checked_name(name), texts)
+            self._write(checked_name(name), graph, binding)
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a workflow another name.
@@ -86,9 +85,9 @@ class WorkflowStore:
             AlreadyExists: the other name is taken.
         """
         with self._locked():
-            texts = self._texts(name)
+            graph, binding = self._texts(name)
             self.refuse_taken(new_name, may_replace=False)
-            self._write(checked_name(new_name), texts)
+            self._write(checked_name(new_name), graph, binding)
             self._unlink(name)
 
     def remove(self, name: str) -> None:
@@ -101,48 +100,41 @@ class WorkflowStore:
             self._texts(name)
             self._unlink(name)
 
-    def _texts(self, name: str) -> dict[str, str]:
+    def _texts(self, name: str) -> list[str]:
         if not self.has(name):
             raise NotFound(
                 f"There is no workflow {name} in {self.folder}.",
                 "`anime workflow list` shows them; those that are shipped stay as they are.",
             )
         try:
-            return {
-                suffix: self._path(name, suffix).read_text(encoding="utf-8") for suffix in _SUFFIXES
-            }
+            return [self._path(name, each).read_text(encoding="utf-8") for each in _SUFFIXES]
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigurationError(
                 f"The workflow {name} in {self.folder} cannot be read: {fault}.",
                 "Look at its two files there.",
             ) from None
 
-    def _write(self, name: str, texts: Mapping[str, str]) -> None:
+    def _write(self, name: str, graph: str, binding: str) -> None:
         """Put both files in place; what was there comes back if one of them fails."""
-        drafts: dict[str, Path] = {}
-        try:
-            for suffix, text in texts.items():
-                drafts[suffix] = new_draft(self.folder)
-                write_file(drafts[suffix], text.encode(), replaces=True)
-            self._put(name, drafts)
-        except OSError as fault:
-            raise ConfigurationError(
-                f"The workflow {name} cannot be written to {self.folder}: {fault.strerror}.", _TODO
-            ) from None
-        finally:
-            for draft in drafts.values():
-                draft.unlink(missing_ok=True)
+        with (
+            _refusal_told(f"The workflow {name} cannot be written to {self.folder}"),
+            draft_in(self.folder) as new_graph,
+            draft_in(self.folder) as new_binding,
+        ):
+            write_file(new_graph, graph.encode(), replaces=True)
+            write_file(new_binding, binding.encode(), replaces=True)
+            self._put(name, new_graph, new_binding)
 
-    def _put(self, name: str, drafts: Mapping[str, Path]) -> None:
+    def _put(self, name: str, new_graph: Path, new_binding: Path) -> None:
         graph, binding = (self._path(name, suffix) for suffix in _SUFFIXES)
         before = graph.with_name(f".{name}.before.tmp")
         with suppress(FileNotFoundError):
             before.unlink()
         with suppress(FileNotFoundError):
             link_or_copy(graph, before)
-        drafts[".json"].replace(graph)
+        new_graph.replace(graph)
         try:
-            drafts[".toml"].replace(binding)
+            new_binding.replace(binding)
         except OSError:
             if before.exists():
                 before.replace(graph)
@@ -152,30 +144,30 @@ class WorkflowStore:
         before.unlink(missing_ok=True)
 
     def _unlink(self, name: str) -> None:
-        try:
+        with _refusal_told(f"The workflow {name} cannot be removed"):
             for suffix in reversed(_SUFFIXES):  # without its binding it is gone
                 self._path(name, suffix).unlink(missing_ok=True)
-        except OSError as fault:
-            raise ConfigurationError(
-                f"The workflow {name} cannot be removed: {fault.strerror}.", _TODO
-            ) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other writers out: a graph and its binding belong together."""
         with ExitStack() as held:
-            try:
+            with _refusal_told(f"The workflow folder {self.folder} cannot be written"):
                 if self.may_create:
                     self.folder.mkdir(parents=True, exist_ok=True)
                 # Whoever may write the folder may lock it, not only who did so first.
                 lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
                 held.callback(os.close, lock)
                 fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as another one writes two files
-            except OSError as fault:
-                raise ConfigurationError(
-                    f"The workflow folder {self.folder} cannot be written: {fault.strerror}.", _TODO
-                ) from None
             yield
 
     def _path(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{suffix}"
+
+
+@contextmanager
+def _refusal_told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise ConfigurationError(f"{what}: {fault.strerror}.", _TODO) from None
