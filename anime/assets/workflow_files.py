@@ -9,7 +9,7 @@ from anime.assets.store import write_file
 from anime.core.conversion.sources import WorkflowSource, workflow_in_json, workflow_in_texts
 from anime.core.graphs import Graph
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
-from anime.core.png_metadata import PNG_SIGNATURE, has_other_text
+from anime.core.png_metadata import PNG_SIGNATURE, has_other_graph
 from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, UnusableFile
 
 MAX_JSON_BYTES = 32 * 1024 * 1024  # a workflow of ten thousand nodes is some five
@@ -92,7 +92,7 @@ def _in_media(path: Path, *, is_png: bool) -> WorkflowSource:
         texts = inspect_file(path).texts
     except UnusableFile as fault:
         raise InvalidWorkflow(fault.what, "Give the file as ComfyUI wrote it.") from None
-    if is_png and has_other_text(path.read_bytes(), "prompt"):
+    if is_png and has_other_graph(path.read_bytes()):
         raise InvalidWorkflow(
             "It holds two different graphs in API format.",
             "Say which one is meant: give that alone, as a file of its own.",

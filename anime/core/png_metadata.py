@@ -25,6 +25,7 @@ MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one chunk; a graph of a thousand nodes is
 _MAX_TEXTS = 64
 _MAX_TEXTS_CHARS = 2 * MAX_TEXT_BYTES  # of one file
 _MAX_KEYWORD_CHARS = 79
+_GRAPH = b"prompt\0"  # how a text begins that is a graph in API format
 
 _Short = Annotated[str, Field(max_length=MAX_NAME_CHARS), Storable]
 _Long = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
@@ -67,32 +68,23 @@ def read_stamp(texts: Mapping[str, str]) -> FileStamp | None:
     return stamp if int(stamp.seed) <= MAX_SEED else None
 
 
-def png_texts(png: bytes) -> dict[str, str]:
-    """The texts of a PNG by keyword, the first of each; the beginning of a file is enough.
-
-    Source: PNG specification, chunks tEXt and zTXt (Latin-1, though some write UTF-8) and iTXt
-    (UTF-8); ComfyUI's own chunk comf of animations is like tEXt.
-    """
-    texts = PngTexts()
-    for kind, body in _chunks(png):
-        texts.add(kind, bytes(body[: MAX_TEXT_BYTES + 1]))
-    return texts.found
-
-
-def has_other_text(png: bytes, keyword: str) -> bool:
-    """Whether a PNG has two texts of that keyword which differ; `png_texts` gives the first."""
-    begin = f"{keyword}\0".encode("latin-1")
+def has_other_graph(png: bytes) -> bool:
+    """Whether a PNG has two texts `prompt` which differ; `PngTexts` finds the first."""
     texts = (
         _DECODERS[kind](bytes(body[: MAX_TEXT_BYTES + 1]))
-        for kind, body in _chunks(png)
-        if kind in _DECODERS and body[: len(begin)] == begin
+        for kind, body in png_chunks(png)
+        if kind in _DECODERS and body[: len(_GRAPH)] == _GRAPH
     )
     first = next(texts, None)
     return any(text != first for text in islice(texts, _MAX_TEXTS))
 
 
 class PngTexts:
-    """The texts of a PNG as its chunks come: the first of each keyword, and only so many."""
+    """The texts of a PNG as its chunks come: the first of each keyword, and only so many.
+
+    Source: PNG specification, chunks tEXt and zTXt (Latin-1, though some write UTF-8) and iTXt
+    (UTF-8); ComfyUI's own chunk comf of animations is like tEXt.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -109,8 +101,8 @@ class PngTexts:
             self._chars_left -= len(pair[1])
 
 
-def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Type and body of each whole chunk."""
+def png_chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Type and body of each whole chunk; the beginning of a file is enough."""
     if not png.startswith(PNG_SIGNATURE):
         return
     view, at = memoryview(png), len(PNG_SIGNATURE)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.rebuild import rebuild
 from anime.assets.references import add_reference
 from anime.assets.store import AssetStore
 from anime.core.catalogue import NewCharacter, NewProject, NewVersion
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.png_metadata import png_texts, read_stamp
+from anime.core.png_metadata import read_stamp
 from anime.core.references import NewReference
 from anime.core.styles import NewStyle, ProjectStyle
 from anime.db.repositories import (
@@ -100,7 +101,7 @@ async def test_two_characters_with_pictures_are_in_the_graph_that_is_sent(
     assert loaded(graph) == [mei, ken]
     assert composed in [node["inputs"].get("prompt") for node in graph.values()]
     assert {node["inputs"].get("steps") for node in graph.values()} == {None, 2}
-    stamp = read_stamp(png_texts(Path(path).read_bytes()))
+    stamp = read_stamp(inspect_file(path).texts)
     assert stamp is not None
     assert stamp.prompt == composed
 

@@ -14,12 +14,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from redis.asyncio import Redis
 
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.metadata.embedded_texts import exif_texts
 from anime.comfyui.server_facts import facts_about
 from anime.comfyui.workflow_templates import load_template
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.png_metadata import png_texts, read_stamp
+from anime.core.png_metadata import read_stamp
 from anime.core.vram import FreedMemory
 from anime.core.workflow_build import Template
 from anime.db.repositories import TimelineRepository
@@ -79,7 +80,7 @@ async def test_the_row_tells_how_the_picture_came_about(studio: RehearsalStudio)
 async def test_the_picture_itself_knows_its_job(studio: RehearsalStudio) -> None:
     seed = 2**64 - 1
     [path] = await paths_of(prompt="雪の森", seed=seed, project="Neon City", **SMALL)
-    stamp = read_stamp(png_texts(Path(path).read_bytes()))
+    stamp = read_stamp(inspect_file(path).texts)
     assert stamp is not None
     assert (stamp.prompt, stamp.seed, stamp.project) == ("雪の森", str(seed), "Neon City")
     assert stamp.job_id == (await studio.newest_job()).id

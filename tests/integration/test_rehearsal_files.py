@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from anime.core.png_metadata import png_texts
+from anime.assets.inspection.whole_file import inspect_file
 from tests.integration.rehearsal_peer import (
     Peer,
     modelless,
@@ -124,7 +124,7 @@ async def test_an_animation_has_its_frames_and_its_graph(peer: Peer, kind: str) 
     path = peer.files / "output/move" / shown["images"][0]["filename"]
     with Image.open(path) as animation:
         assert getattr(animation, "n_frames", 1) == 6
-        texts = png_texts(path.read_bytes())
+        texts = inspect_file(path).texts
         if kind == "WEBP":
             exif = animation.getexif()
             texts = dict(exif[tag].split(":", 1) for tag in (0x0110, 0x010F))

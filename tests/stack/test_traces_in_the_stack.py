@@ -6,7 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from anime.core.png_metadata import png_texts, read_stamp
+from anime.assets.inspection.whole_file import inspect_file
+from anime.core.png_metadata import read_stamp
 from tests.stack.conftest import StackUnderTest
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.waiting import HUNG_SECONDS
@@ -75,7 +76,7 @@ async def test_a_request_is_one_trace_from_the_client_to_the_row(
     assert named["generate"].attributes["anime.job.id"] == job["id"]
     assert named["place file"].attributes["anime.file.sha256"] == job["files"][0]["sha256"]
     assert named["KSampler"].started_ns < named["KSampler"].ended_ns
-    stamp = read_stamp(png_texts(Path(job["files"][0]["file_path"]).read_bytes()))
+    stamp = read_stamp(inspect_file(job["files"][0]["file_path"]).texts)
     assert stamp is not None
     assert stamp.trace_id == OF_CLIENT
     for secret in (PROMPT, LOOKS, PROJECT, CHARACTER):

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from anime.assets.metadata.embedded_texts import exif_texts
 from anime.core.ids import MAX_SEED
-from anime.core.png_metadata import FileStamp, png_texts, read_stamp, to_pnginfo
+from anime.core.png_metadata import FileStamp, PngTexts, png_chunks, read_stamp, to_pnginfo
 
 STAMP = FileStamp(
     job_id=UUID("1b4e28ba-2fa1-4d2e-883f-0016d3cca427"),
@@ -33,6 +33,13 @@ def png_with(info: PngInfo) -> bytes:
     stream = BytesIO()
     Image.new("RGB", (4, 4)).save(stream, "PNG", pnginfo=info)
     return stream.getvalue()
+
+
+def png_texts(png: bytes) -> dict[str, str]:
+    texts = PngTexts()
+    for kind, body in png_chunks(png):
+        texts.add(kind, bytes(body))
+    return texts.found
 
 
 def forged(**changes: object) -> dict[str, str]:
