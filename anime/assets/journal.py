@@ -15,9 +15,10 @@ _LAST_BYTES = 64 * 1024  # more than a line has
 class Journal:
     """To be used in `with`, by one program at a time. A line is on the disk when it is written."""
 
+    _stream: BinaryIO  # in `with`
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Self:
         stream = self.path.open("a+b")
@@ -34,12 +35,11 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        self._stream.close()
 
     def write(self, line: Mapping[str, object]) -> None:
         """Append a line, down to the disk. Half a line of a writer that died is ended first."""
-        stream = self._open()
+        stream = self._stream
         text = json.dumps(line, ensure_ascii=False) + "\n"
         is_torn = not self._tail().endswith(b"\n") and stream.tell() > 0
         stream.write((b"\n" if is_torn else b"") + text.encode("utf-8", "backslashreplace"))
@@ -58,12 +58,6 @@ class Journal:
         return {}
 
     def _tail(self) -> bytes:
-        stream = self._open()
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _LAST_BYTES))
-        return stream.read()
-
-    def _open(self) -> BinaryIO:
-        if self._stream is None:
-            raise ValueError("The journal is not open.")
-        return self._stream
+        size = self._stream.seek(0, os.SEEK_END)
+        self._stream.seek(max(0, size - _LAST_BYTES))
+        return self._stream.read()

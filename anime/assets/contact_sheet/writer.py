@@ -23,6 +23,8 @@ class SheetWriter:
     Its pages have temporary names in the target's folder until `bind` gives them theirs.
     """
 
+    _folder: "tempfile.TemporaryDirectory[str]"  # in `with`
+
     def __init__(self, target: Path, *, replaces: bool = False) -> None:
         """`target` ends in .png, for a file a page, or in .pdf, for one file.
 
@@ -30,7 +32,6 @@ class SheetWriter:
         """
         self._target = target
         self._replaces = replaces
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pages = 0
 
     def __enter__(self) -> Self:
@@ -47,8 +48,7 @@ class SheetWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._folder.cleanup()
 
     def add(self, page: Image.Image) -> None:
         """Write one more page.
@@ -109,7 +109,6 @@ class SheetWriter:
         return self._target.suffix.lower() == ".pdf"
 
     def _draft(self, number: int) -> Path:
-        assert self._folder is not None  # noqa: S101  within `with`
         return Path(self._folder.name) / f"{number}{self._target.suffix.lower()}"
 
     def _error(self, fault: OSError) -> StorageError:
