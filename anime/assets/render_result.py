@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from anime.assets.metadata import SavedFile, recipe_of_graph
 from anime.comfyui.models import HistoryEntry, OutputFile
@@ -15,17 +16,6 @@ from anime.core.graph_facts import facts_of, lora_strengths, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
 from anime.schemas import GenerationRequest
-
-
-class Timings(BaseModel):
-    """When what happened, in UTC, and how long the GPU was at it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    submitted_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    render_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -71,20 +61,22 @@ class RenderResult:
         return self.entry.graph or self.graph
 
     @property
-    def timings(self) -> Timings:
-        """From our clock and from the server's messages (milliseconds since the epoch)."""
-        started, finished = self.entry.started_ms, self.entry.ended_ms
-        return Timings(
-            submitted_at=self.submitted_at,
-            started_at=_utc(started),
-            finished_at=_utc(finished),
-            render_seconds=(finished - started) / 1000 if started and finished else None,
-        )
-
-    @property
     def finished_at(self) -> datetime:
         """When the files were made: the server's word, else the time we sent the prompt."""
-        return self.timings.finished_at or self.submitted_at
+        return _utc(self.entry.ended_ms) or self.submitted_at
+
+    def _timings(self) -> JsonValue:
+        """When what happened, by our clock and the server's, and how long the GPU was at it."""
+        started, finished = self.entry.started_ms, self.entry.ended_ms
+        timings: JsonValue = to_jsonable_python(
+            {
+                "submitted_at": self.submitted_at,
+                "started_at": _utc(started),
+                "finished_at": _utc(finished),
+                "render_seconds": (finished - started) / 1000 if started and finished else None,
+            }
+        )
+        return timings
 
     def day(self, zone: tzinfo) -> date:
         """The day the files were made, in the studio's time zone."""
@@ -126,7 +118,7 @@ class RenderResult:
                 "comfyui_version": self.comfyui_version,
                 "device": self.device,
             },
-            "timings": self.timings.model_dump(mode="json"),
+            "timings": self._timings(),
         }
 
     def origin(self, source: str, measures: Mapping[str, JsonValue]) -> Provenance:

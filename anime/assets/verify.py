@@ -172,12 +172,10 @@ class _Verifier:
         found = await asyncio.to_thread(lambda: [*map(_at_a_glance, rows, paths)])
         unread = [
             number
-            for number, (row, glance) in enumerate(zip(rows, found, strict=True))
-            if glance.state is FileState.PRESENT
-            and row.sha256
-            and (glance.is_touched or not is_quick)
+            for number, (row, (state, is_touched)) in enumerate(zip(rows, found, strict=True))
+            if state is FileState.PRESENT and row.sha256 and (is_touched or not is_quick)
         ]
-        states = [glance.state for glance in found]
+        states = [state for state, _ in found]
         hashes = await _hashes([paths[number] for number in unread])
         for number, sha256 in zip(unread, hashes, strict=True):
             if sha256 != rows[number].sha256:
@@ -198,26 +196,17 @@ class _Verifier:
                 _list(report.altered_files, row.path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Glance:
-    """What is known of a file without reading it."""
-
-    state: FileState
-    is_touched: bool = False  # it was written after its row was
-
-
-def _at_a_glance(row: KnownAsset, path: Path) -> _Glance:
+def _at_a_glance(row: KnownAsset, path: Path) -> tuple[FileState, bool]:
+    """The state of a file without reading it, and whether it was written after its row was."""
     try:
         status = os.stat(path)  # noqa: PTH116  a name with a NUL is no OSError to pathlib
     except (OSError, ValueError):
-        return _Glance(FileState.MISSING)
+        return FileState.MISSING, False
     if row.size_bytes is not None and status.st_size != row.size_bytes:
-        return _Glance(FileState.ALTERED)
+        return FileState.ALTERED, False
     at = row.organized_at
-    return _Glance(
-        FileState.PRESENT,
-        is_touched=at is None or status.st_mtime > at.timestamp() + _TOUCHED_SECONDS,
-    )
+    is_touched = at is None or status.st_mtime > at.timestamp() + _TOUCHED_SECONDS
+    return FileState.PRESENT, is_touched
 
 
 async def _hashes(paths: Sequence[Path]) -> list[str | None]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from anime.core.paths import next_name
@@ -18,14 +17,6 @@ _ROW_PX = CELL_PX + CAPTION_LINES * 21 + 16
 _COLUMN_PX = CELL_PX + 16
 
 
-@dataclass(frozen=True, slots=True)
-class SheetPage:
-    """How the pictures of one page stand. `columns` None: as square as can be."""
-
-    cell_size: Size
-    columns: int | None
-
-
 def pictures_per_page(columns: int | None) -> int:
     """How many pictures make the page as high, beside its width, as paper is.
 
@@ -36,11 +27,14 @@ def pictures_per_page(columns: int | None) -> int:
     return across * max(1, round(across * _COLUMN_PX * _A4 / _ROW_PX))
 
 
-def page_for(count: int, columns: int | None, *, is_only: bool) -> SheetPage:
-    """How so many pictures stand; few of them on the only page may be large."""
+def page_for(count: int, columns: int | None, *, is_only: bool) -> tuple[Size, int | None]:
+    """The cells and columns of so many pictures; without columns, they stand as square as can be.
+
+    Few of them on the only page may be large.
+    """
     if columns is None and is_only:
-        return SheetPage(cell_for(count), None)
-    return SheetPage((CELL_PX, CELL_PX), columns or DEFAULT_COLUMNS)
+        return cell_for(count), None
+    return (CELL_PX, CELL_PX), columns or DEFAULT_COLUMNS
 
 
 def page_path(first: PurePath, number: int) -> PurePath:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
-from anime.assets.importer.apply import ImportApplier, PlacedImport
+from anime.assets.importer.apply import AppliedBatch, AppliedStep, ImportApplier
 from anime.assets.provenance import read_provenance
 from anime.assets.quarantine import quarantined, restore_file
 from anime.assets.rebuild import rebuild
@@ -37,6 +37,7 @@ from tests.integration.old_client import execute
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
+Placed = tuple[list[AppliedStep], AppliedBatch]
 PROMPT = json.dumps(
     {
         "3": {
@@ -615,7 +616,7 @@ async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_tur
             asyncio.get_running_loop().call_soon(planned.set)
         return kept
 
-    def lose_turn_and_place(carrier: ImportApplier, steps: Sequence[Step]) -> PlacedImport:
+    def lose_turn_and_place(carrier: ImportApplier, steps: Sequence[Step]) -> Placed:
         assert planned.wait(HUNG_SECONDS)
         asyncio.run(execute(stage.database_url, END_TURN))
         return place_all(carrier, steps)
@@ -636,7 +637,7 @@ async def test_a_sweep_that_is_cancelled_twice_ends_what_it_has_begun_before_its
     entered, goes_on, place_all = asyncio.Event(), Event(), ImportApplier._place_all
     loop = asyncio.get_running_loop()
 
-    def place(carrier: ImportApplier, steps: Sequence[Step]) -> PlacedImport:
+    def place(carrier: ImportApplier, steps: Sequence[Step]) -> Placed:
         loop.call_soon_threadsafe(entered.set)
         assert goes_on.wait(HUNG_SECONDS)
         return place_all(carrier, steps)

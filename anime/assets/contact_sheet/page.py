@@ -41,11 +41,11 @@ def draw_page(
     is_only: bool = True,
 ) -> Image.Image:
     """A page, laid out by `page_for`; a picture that cannot be read is a cell that says so."""
-    form = page_for(len(entries), columns, is_only=is_only)
+    cell_size, columns = page_for(len(entries), columns, is_only=is_only)
     sheet = lay_out(
         [entry.caption for entry in entries],
-        cell_size=form.cell_size,
-        columns=form.columns,
+        cell_size=cell_size,
+        columns=columns,
         caption_px=lettering.height_px,
     )
     page = Image.new("RGB", sheet.size, PAPER)

@@ -49,19 +49,10 @@ class AppliedStep:
 
 
 @dataclass(slots=True)
-class PlacedImport:
-    """What is in its place, flushed to the disk; what was left; what stopped it from being all."""
-
-    done: list[AppliedStep] = field(default_factory=list)
-    left: list[Leave] = field(default_factory=list)
-    fault: StorageError | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AppliedBatch:
     """What became of each step, and what stopped it from being all."""
 
-    told: Sequence[Told]
+    told: list[Told] = field(default_factory=list)
     fault: StorageError | None = None
 
 
@@ -92,30 +83,31 @@ class ImportApplier:
         """
         async with self._placing:  # or one would take what the other has yet to flush
             await turn.confirm()
-            placed = await asyncio.to_thread(self._place_all, steps)
-        ids = await self._write_down(placed.done, known)
+            done, batch = await asyncio.to_thread(self._place_all, steps)
+        ids = await self._write_down(done, known)
         if self._mode is Mode.MOVE:
-            await asyncio.to_thread(_remove_sources, await self._superfluous(placed.done, ids))
-        left: list[Told] = [(step, None, None) for step in placed.left]
-        done = [(each.step, each.where, ids.get(each.where)) for each in placed.done]
-        return AppliedBatch([*left, *done], placed.fault)
+            await asyncio.to_thread(_remove_sources, await self._superfluous(done, ids))
+        batch.told += [(each.step, each.where, ids.get(each.where)) for each in done]
+        return batch
 
-    def _place_all(self, steps: Sequence[Step]) -> PlacedImport:
-        placed = PlacedImport()
+    def _place_all(self, steps: Sequence[Step]) -> tuple[list[AppliedStep], AppliedBatch]:
+        """What is in its place, flushed to the disk; and what was left, or why it is not all."""
+        done: list[AppliedStep] = []
+        batch = AppliedBatch()
         places: dict[str, str] = {}  # by content: several may have wanted one target
         for step in steps:
             try:
                 where = self._place(step, places)
             except StorageError as stopped:
-                placed.fault = stopped
+                batch.fault = stopped
                 break
             if isinstance(step, Leave) or isinstance(where, Reason):
                 reason = where if isinstance(where, Reason) else Reason.GONE
-                placed.left.append(Leave(step.seen, reason))
+                batch.told.append((Leave(step.seen, reason), None, None))
             else:
-                placed.done.append(AppliedStep(step, where))
+                done.append(AppliedStep(step, where))
         self._placer.sync()
-        return placed
+        return done, batch
 
     def _place(self, step: Step, places: dict[str, str]) -> str | Reason:
         """Where the step's content is in the library now. `places`: by SHA-256, of this batch."""
