@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
+from anime.cli.terminal import print_json, print_note, print_result, print_table
 from anime.core.sweep_plan import ImportOutcome, Mode
 
 if TYPE_CHECKING:
@@ -51,15 +51,16 @@ def sweep(
         settings, wanted, mode=mode, dry_run=dry_run, limit=limit, show=_SHOWN
     )
     report = asyncio.run(_sweep(settings, request))
-    if report is None:
+    if report.is_another_running:
         print_note("Another sweep is running: nothing was done here.")
-    elif json:
-        print_json(as_json([report])[0])
-    else:
+    if json:
+        print_json(report.model_dump(mode="json"))
+    elif not report.is_another_running:
         _show(report)
 
 
-async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport | None":
+async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport":
+    from anime.assets.importer.report import SweepReport
     from anime.assets.importer.run import sweep_folder
     from anime.assets.store import AssetStore
     from anime.db.session import Database
@@ -67,7 +68,8 @@ async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport 
 
     gc.freeze()  # what is imported lasts: to look through it takes as long as known files do
     async with Database(database_address(settings)) as database:
-        return await sweep_folder(request, database, AssetStore.of(settings))
+        done = await sweep_folder(request, database, AssetStore.of(settings))
+    return done or SweepReport(folder=str(request.folder), dry_run=False, is_another_running=True)
 
 
 def _show(report: "SweepReport") -> None:

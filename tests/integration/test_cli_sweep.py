@@ -1,12 +1,15 @@
 """`anime sweep` and `anime quarantine`, as a person runs them."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
 from anime.cli.app import app
+from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.errors import ConfigurationError, NotFound
 from anime.settings import get_settings
 from tests.integration.import_folder import picture
@@ -41,6 +44,23 @@ def test_a_dry_run_prints_the_plan_and_a_sweep_carries_it_out(output: Path) -> N
     [file] = done["files"]
     assert Path(file["where"]).read_bytes() == picture(1)
     assert "nothing new" in anime("sweep").stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+async def test_beside_another_sweep_it_says_that_it_did_nothing(
+    output: Path, database_url: str, options: list[str]
+) -> None:
+    (output / "a.png").write_bytes(picture(1))
+    async with advisory_lock(make_url(database_url), SWEEP):
+        done = await asyncio.to_thread(anime, "sweep", *options)
+    assert done.exit_code == 0
+    assert done.stderr == "Another sweep is running: nothing was done here.\n"
+    if options:
+        told = json.loads(done.stdout)
+        assert told["is_another_running"]
+        assert (told["folder"], told["counts"], told["files"]) == (str(output), {}, [])
+    now = await asyncio.to_thread(anime, "sweep", "--json")
+    assert not json.loads(now.stdout)["is_another_running"]
 
 
 def test_a_quarantined_file_comes_back_and_is_left_alone_there(output: Path) -> None:

@@ -72,9 +72,9 @@ async def swept(stack: StackUnderTest, folder: Path) -> Any:  # JSON
     """What `anime sweep` has done, as soon as no sweep of the stack's own is under way."""
     async with asyncio.timeout(HUNG_SECONDS):
         while True:
-            done = await stack.anime("sweep", str(folder), "--json")
-            if "Another sweep is running" not in done.stderr:
-                return json.loads(done.stdout)
+            done = json.loads((await stack.anime("sweep", str(folder), "--json")).stdout)
+            if not done["is_another_running"]:
+                return done
 
 
 async def test_a_sweep_first_tells_its_plan_and_then_does_it(

@@ -46,6 +46,7 @@ class SweepReport(BaseModel):
     seen: int = Field(default=0, description="Files in the folder that may be media.")
     passed_over: int = Field(default=0, description="Debris of shares and systems.")
     files: list[SweptFileReport] = Field(default_factory=list)
+    is_another_running: bool = Field(default=False, description="So this one has done nothing.")
 
     @property
     def summary(self) -> str:
