@@ -23,7 +23,6 @@ from anime.core.retention import (
     RetentionReport,
     plan_take,
 )
-from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.db.repositories.retention import RetentionRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
@@ -89,12 +88,10 @@ class Archive:
         with self._manifest:
             await self._finish_last()
             async for take in self._rejected(before):
-                # A backup looks at one folder after the other: none may move on meanwhile.
-                address = self._database.address
-                async with advisory_lock(address, BACKUP, is_shared=True) as turn:
-                    step = plan_take(take, self._library) if turn else LeaveTake(take, _BACKED_UP)
-                    done, size_bytes = await self._carry_out(step, now)
-                report.note_take(done, size_bytes)
+                async with self._database.session_scope() as session:
+                    is_free = await RetentionRepository(session).keep_backups_out()
+                step = plan_take(take, self._library) if is_free else LeaveTake(take, _BACKED_UP)
+                report.note_take(*await self._carry_out(step, now))
 
     async def _rejected(self, before: datetime) -> AsyncIterator[RejectedTake]:
         last = 0
@@ -119,15 +116,28 @@ class Archive:
         if isinstance(source, str):
             return LeaveTake(step.take, source), 0
         placed = await self._place(source, step.target)
-        await asyncio.to_thread(self._write_down, step.take, source, placed, now)
-        async with self._database.session_scope() as session:
-            is_ours = await RetentionRepository(session).archive(step.take, str(placed))
-        if not is_ours:
-            await asyncio.to_thread(self._withdraw, step.take, placed, now)
-            return LeaveTake(step.take, "Somebody has changed its row meanwhile."), 0
-        await asyncio.to_thread(source.remove)
+        if why := await self._move(step.take, source, placed, now):
+            return LeaveTake(step.take, why), 0
         target = PurePosixPath(placed.relative_to(self._files.root))
         return replace(step, target=target), source.size_bytes
+
+    async def _move(
+        self, take: RejectedTake, source: Source, placed: Path, now: datetime
+    ) -> str | None:
+        """Let the file in the archive count and remove the other; or why that is not done."""
+        async with self._database.session_scope() as session:
+            takes = RetentionRepository(session)
+            # A backup looks at one folder after the other: none may move on meanwhile. It need not
+            # wait for the copy, which may take long: until now the file is where it was.
+            if not await takes.keep_backups_out():
+                return _BACKED_UP
+            await asyncio.to_thread(self._write_down, take, source, placed, now)
+            is_ours = await takes.archive(take, str(placed))
+        if not is_ours:
+            await asyncio.to_thread(self._withdraw, take, placed, now)
+            return "Somebody has changed its row meanwhile."
+        await asyncio.to_thread(source.remove)
+        return None
 
     async def _place(self, source: Source, target: PurePosixPath) -> Path:
         """Where the file is in the archive now, with the same content."""

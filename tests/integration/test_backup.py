@@ -4,8 +4,9 @@ import asyncio
 import json
 import re
 import shutil
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Thread
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from anime.api.metrics import Metrics
+from anime.assets.archive import Archive, Source
 from anime.assets.backup import restore
 from anime.assets.backup.create import BackupReport, make_backup
 from anime.assets.backup.drill import drill, scratch_database
@@ -33,7 +35,7 @@ from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_db_jobs import until_waiting
-from tests.integration.test_retention import old_file, tidy
+from tests.integration.test_retention import manifest, old_file, tidy
 from tests.support.waiting import HUNG_SECONDS
 
 ROWS = """
@@ -68,6 +70,14 @@ class Studio:
 
     async def back_up(self, **more: object) -> BackupReport:
         return await make_backup(self.settings(**more), self.database, self.backups)
+
+    async def reject_all(self) -> None:
+        await execute(self.url, "UPDATE anime_api.anime_files SET state = 'rejected'")
+
+    async def retain(self) -> RetentionReport:
+        (self.home / "archive").mkdir(exist_ok=True)
+        async with Database(self.url) as database:
+            return await tidy(self.library, database, archive=self.home / "archive", rejected=1)
 
     async def plan_in(self, url: str) -> RestorePlan:
         """What a restore of the last backup into that database and the same library would do."""
@@ -285,16 +295,12 @@ class TestWhatABackupHas:
         archive = studio.home / "archive"
         for number in range(3):
             old_file(archive / f"{number}.txt", b"%d" % number)
-        await execute(studio.url, "UPDATE anime_api.anime_files SET state = 'rejected'")
+        await studio.reject_all()
         reports: list[RetentionReport] = []
-
-        async def retain() -> None:
-            async with Database(studio.url) as database:
-                reports.append(await tidy(studio.library, database, archive=archive, rejected=1))
 
         def archive_now(_: int) -> None:
             if not reports:
-                thread = Thread(target=lambda: asyncio.run(retain()))
+                thread = Thread(target=lambda: reports.append(asyncio.run(studio.retain())))
                 thread.start()
                 thread.join()
 
@@ -304,14 +310,61 @@ class TestWhatABackupHas:
         contents = await execute(studio.url, "SELECT sha256 FROM anime_api.anime_files")
         assert [studio.backups.has(sha256) for (sha256,) in contents] == [True] * 3
         assert (reports[0].left, reports[0].archived.files) == (3, 0)
-        await retain()
-        assert reports[1].archived.files == 3
+        assert (await studio.retain()).archived.files == 3
 
-    async def test_it_waits_for_a_take_that_is_being_archived(self, studio: Studio) -> None:
+    async def test_it_waits_while_the_row_of_a_take_changes(self, studio: Studio) -> None:
         async with advisory_lock(studio.database.address, BACKUP, is_shared=True):
             making = asyncio.create_task(studio.back_up())
             await until_waiting(studio.url, 1)
         assert (await making).files == 3
+
+    async def test_it_does_not_wait_for_the_copy_of_a_take_that_is_being_archived(
+        self, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A film on its way to another disk may take minutes."""
+        monkeypatch.setattr("anime.assets.backup.guards.TURN_SECONDS", 0.1)
+        await studio.reject_all()
+        copy = Archive._place
+        reports: list[BackupReport] = []
+
+        async def copy_slowly(self: Archive, source: Source, target: PurePosixPath) -> Path:
+            reports.append(await studio.back_up(archive_dir=studio.home / "archive"))
+            make_older(studio)
+            return await copy(self, source, target)
+
+        monkeypatch.setattr(Archive, "_place", copy_slowly)
+        report = await studio.retain()
+        assert (report.left, report.archived.files) == (0, 3)
+        assert [each.files for each in reports] == [4, 4, 4], "the takes and the manifest"
+
+    async def test_a_take_that_was_copied_when_a_backup_began_goes_another_night(
+        self, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await studio.reject_all()
+        before = await execute(studio.url, PATHS)
+        copy = Archive._place
+        async with AsyncExitStack() as held:
+
+            async def copy_slowly(self: Archive, source: Source, target: PurePosixPath) -> Path:
+                placed = await copy(self, source, target)
+                await held.enter_async_context(advisory_lock(studio.database.address, BACKUP))
+                return placed
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Archive, "_place", copy_slowly)
+                report = await studio.retain()
+            assert (report.left, report.archived.files) == (3, 0)
+            assert {line.reason for line in report.takes} == {
+                "A backup or drill is at work; it goes another night."
+            }
+            assert await execute(studio.url, PATHS) == before
+            assert all(Path(path).is_file() for (path,) in before)
+        report = await studio.retain()
+        assert (report.left, report.archived.files) == (0, 3)
+        archived = [Path(path) for (path,) in await execute(studio.url, PATHS)]
+        folder = studio.home / "archive"
+        assert sorted(archived) == sorted(folder.rglob("*.png"))
+        assert [line["event"] for line in manifest(folder)] == ["archived"] * 3
 
     async def test_two_do_not_run_at_a_time(
         self, studio: Studio, monkeypatch: pytest.MonkeyPatch

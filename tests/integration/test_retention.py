@@ -19,6 +19,7 @@ from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
 from anime.schemas import FileRecord
 from tests.integration.old_client import execute
+from tests.integration.silent_proxy import silent_proxy
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=100)
@@ -217,6 +218,21 @@ async def test_takes_that_are_young_or_not_rejected_stay(
     report = await tidy(library, database, archive=archive, rejected=30)
     assert report.archived.files == 1
     assert good.exists()
+
+
+async def test_many_takes_need_no_more_connections_than_one(
+    library: Path, archive: Path, database: Database, database_url: str
+) -> None:
+    opened = []
+    for number in range(3):
+        for take in range(1 + 2 * number):
+            path = old_file(library / f"rain/{number}-{take}.png", b"%d %d" % (number, take))
+            await reject(database, database_url, path)
+        async with silent_proxy(database_url) as proxy, Database(proxy.url) as behind:
+            report = await tidy(library, behind, archive=archive, rejected=30)
+        assert report.archived.files == 1 + 2 * number
+        opened.append(proxy.connections)
+    assert opened == opened[:1] * 3
 
 
 async def test_an_archive_on_another_disk_gets_a_verified_copy(

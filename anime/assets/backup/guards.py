@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.errors import BackupFailed
 
-TURN_SECONDS = 20.0  # in which a rejected take is archived, during which no backup may begin
+TURN_SECONDS = 20.0  # longer than the row of a rejected take needs to point to the archive
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import case, exists, select, update
+from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.paths import FileState
 from anime.core.retention import RejectedTake
 from anime.core.takes import Verdict
+from anime.db.advisory_lock import BACKUP
 from anime.db.models import AnimeFile, Project
 from anime.db.shot_models import Take
 
@@ -42,6 +43,11 @@ class RetentionRepository:
             RejectedTake(file.id, file.file_path or "", file.sha256, file.job_id, slug)
             for file, slug in rows
         ]
+
+    async def keep_backups_out(self) -> bool:
+        """Whether no backup or drill is at work, nor begins before this transaction ends."""
+        turn = func.pg_try_advisory_xact_lock_shared(BACKUP)
+        return bool(await self._session.scalar(select(turn)))
 
     async def archive(self, take: RejectedTake, path: str) -> bool:
         """Whether the row now says that the file is archived at that path.
