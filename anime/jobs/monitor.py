@@ -277,15 +277,21 @@ class Monitor:
                 cancelled.setdefault(each.job.batch_run_id, []).append(each.job.job_id)
         left: set[UUID] = set()
         api = self._dispatcher.api
+        try:
+            going_on = await api.runs_going_on("batch") if cancelled else {}
+        except PrefectUnavailable as fault:
+            _log.warning("The jobs of cancelled batches are cancelled later: %s", fault)
+            left, cancelled = left.union(*cancelled.values()), {}
         for run_id, job_ids in cancelled.items():
             try:
                 name = str((await api.run_parameters(run_id)).get("name"))
-                left |= await leave_to_other_runs(
-                    self._database, api, name, job_ids, cancelled_run=run_id
-                )
             except PrefectUnavailable as fault:
                 _log.warning("The jobs of batch %s are cancelled later: %s", run_id, fault)
                 left.update(job_ids)
+            else:
+                left |= await leave_to_other_runs(
+                    self._database, going_on, name, job_ids, cancelled_run=run_id
+                )
         return [each for each in decided if each.job.job_id not in left]
 
     def _first(

@@ -1,7 +1,7 @@
 """Jobs of a batch that several of its runs render: a cancelled run leaves them to the others."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +11,11 @@ from anime.core.batches import BatchRequest, each_child, possible_jobs_of
 from anime.core.paths import composed
 from anime.db.repositories import DispatchRepository
 from anime.db.session import Database
-from anime.net.prefect_api import PrefectApi
 
 
 async def leave_to_other_runs(
     database: Database,
-    api: PrefectApi,
+    going_on: Mapping[UUID, dict[str, Any]],  # parameters, as Prefect keeps them
     batch: str,
     job_ids: Collection[UUID],
     *,
@@ -24,11 +23,10 @@ async def leave_to_other_runs(
 ) -> set[UUID]:
     """Those of the jobs that another run of their batch goes on with, to which they belong now.
 
-    `batch` is its name. Twice is harmless. Raises PrefectUnavailable: nobody knows which runs
-    there are.
+    `going_on`: the runs of batches that there are; `batch`: its name. Twice is harmless.
     """
     left: set[UUID] = set()
-    for run_id, parameters in (await api.runs_going_on("batch")).items():
+    for run_id, parameters in going_on.items():
         if run_id != cancelled_run and composed(str(parameters.get("name"))) == composed(batch):
             of_run = await asyncio.to_thread(_possible_jobs, parameters)
             shared = of_run.intersection(job_ids) - left

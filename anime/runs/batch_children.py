@@ -26,7 +26,7 @@ from anime.errors import (
 from anime.jobs.shared_batches import leave_to_other_runs
 from anime.jobs.shot_events import publish_shots_of
 from anime.net.prefect_api import PrefectApi
-from anime.retry_policies import BATCH_CHILD, cancel_until_ended
+from anime.retry_policies import BATCH_CHILD, TASK, cancel_until_ended
 from anime.runs.connections import Connections
 from anime.runs.generation import run_generation
 from anime.settings import get_settings
@@ -199,12 +199,20 @@ async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[
     asked, settings = BatchRequest.model_validate(flow_run.parameters), get_settings()
     job_ids = set(possible_jobs_of(each_child(asked)))
     blocks = await load_blocks()
-    async with blocks.database.client() as database, blocks.redis.client() as publisher:
+    async with (
+        blocks.database.client() as database,
+        blocks.redis.client() as publisher,
+        PrefectApi.from_settings(settings) as api,
+    ):
+
+        async def leave() -> set[UUID]:
+            going_on = await api.runs_going_on("batch")
+            return await leave_to_other_runs(
+                database, going_on, asked.name, job_ids, cancelled_run=flow_run.id
+            )
+
         try:
-            async with PrefectApi.from_settings(settings) as api:
-                job_ids -= await leave_to_other_runs(
-                    database, api, asked.name, job_ids, cancelled_run=flow_run.id
-                )
+            job_ids -= await TASK.call(leave)
         except PrefectUnavailable as fault:
             _log.warning("Other runs of the batch find its jobs cancelled: %s", fault)
         await cancel_all(database, publisher, blocks.comfyui, job_ids)

@@ -31,8 +31,9 @@ from sqlalchemy import text
 from anime.core.batches import BatchRequest, expand, possible_jobs_of
 from anime.core.batches import jobs_of as jobs_of_batch
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository, NewJob
-from anime.errors import BatchIncomplete
+from anime.db.repositories import DispatchRepository, JobRepository, NewJob
+from anime.errors import AnimeError, BatchIncomplete, DatabaseUnavailable, PrefectUnavailable
+from anime.net.prefect_api import PrefectApi
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.events import EventClient, Sockets
@@ -384,6 +385,36 @@ async def test_whoever_follows_a_job_hears_that_its_batch_was_cancelled_though_i
         for job_id in new:
             told = [each.status async for each in follow_job(studio.redis_url, job_id, after_seq=1)]
             assert told == ["cancelled"]
+
+
+@pytest.mark.parametrize("away", [PrefectUnavailable, DatabaseUnavailable])
+async def test_a_cancelled_run_leaves_its_jobs_to_another_whatever_is_away_for_a_moment(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch, away: type[AnimeError]
+) -> None:
+    asked = BatchRequest.model_validate(parameters(name="twice", prompts=["both"]))
+    going_on = uuid4()
+    [(job_id, child)] = jobs_of_batch(expand(asked), {}).items()
+    async with studio.database.session_scope() as session:
+        await JobRepository(session).create_all({job_id: NewJob.of(job_id, child.request)})
+    faults = [away("It restarts just now.", "Wait.")]
+
+    async def answer(_: PrefectApi, flow: str) -> dict[UUID, dict[str, Any]]:
+        if faults and away is PrefectUnavailable:
+            raise faults.pop()
+        return {going_on: asked.model_dump(mode="json")}
+
+    change = DispatchRepository.change_batch
+
+    async def change_or_fail(self: DispatchRepository, *given: Any) -> None:
+        if faults:
+            raise faults.pop()
+        await change(self, *given)
+
+    monkeypatch.setattr(PrefectApi, "runs_going_on", answer)
+    monkeypatch.setattr(DispatchRepository, "change_batch", change_or_fail)
+    await cancel_run_of(asked)
+    assert not faults
+    assert [job.status for job in await jobs_of(studio)] == [JobStatus.QUEUED]
 
 
 async def cancel_run_of(asked: BatchRequest) -> None:

@@ -71,6 +71,7 @@ class PrefectPeer:
     forgets_runs: bool = False  # somebody has deleted them
     refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
+    listed_runs: int = 0  # how often it was asked which there are of a flow
     lists_runs: bool = True  # else it is too busy to say which there are of a flow
     run_state: str = "RUNNING"  # of all runs that `states` does not name
     run_message: str = ""
@@ -121,6 +122,7 @@ class PrefectPeer:
 
     async def filtered(self, request: Request) -> JSONResponse:
         asked = RunsWanted.model_validate_json(await request.body())
+        self.listed_runs += asked.flows is not None
         if asked.flows is not None and not self.lists_runs:
             return JSONResponse({"detail": "busy"}, 500)
         runs = self._matching(asked.flow_runs, asked.flows)

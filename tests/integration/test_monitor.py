@@ -248,6 +248,22 @@ async def test_the_jobs_of_a_cancelled_run_of_a_batch_are_left_to_another_that_r
     assert await office.monitor() == MonitorCounts(cancelled=1), "nobody is left to render it"
 
 
+async def test_prefect_is_asked_once_for_the_runs_of_many_cancelled_batches(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    for number in range(3):
+        told = BatchRequest(name=f"storm {number}", prompts=["rain"]).model_dump(mode="json")
+        prefect.add_run(run_id := uuid4(), str(run_id), flow="batch", parameters=told)
+        prefect.states[str(run_id)] = "CANCELLED"
+        async with office.database.session_scope() as session:
+            new = {uuid4(): NewJob(REQUEST, "txt2img", 1, run_id)}
+            await JobRepository(session).create_all(new)
+    assert await office.monitor() == MonitorCounts(cancelled=3)
+    assert prefect.listed_runs == 1
+    assert await office.monitor() == MonitorCounts()
+    assert prefect.listed_runs == 1
+
+
 async def test_other_jobs_go_on_while_nobody_knows_which_runs_of_a_batch_there_are(
     office: Office, prefect: PrefectPeer
 ) -> None:
