@@ -43,39 +43,43 @@ class QueueLimit:
         self.max_waiting = max_waiting
         self._waiting = 0
         self._counted_at: float | None = None  # by time.monotonic()
+        self._counting = asyncio.Lock()
 
-    def reserve(self) -> bool:
-        """Whether there is room for one more by the last count; then that job is counted."""
+    def reserve(self) -> float | None:
+        """Count one more job, if there is room by the last count; when that was made, or None."""
         if self._is_outdated or self._waiting >= self.max_waiting:
-            return False
+            return None
         self._waiting += 1
-        return True
+        return self._counted_at
 
-    def release(self) -> None:
-        """Count no longer what was reserved: nothing was inserted."""
-        self._waiting -= 1
+    def release(self, counted_at: float) -> None:
+        """Count a job no longer: nothing was inserted, which a later count has seen by itself."""
+        if counted_at == self._counted_at:
+            self._waiting -= 1
 
     @property
     def _is_outdated(self) -> bool:
         return self._counted_at is None or time.monotonic() - self._counted_at >= COUNT_SECONDS
 
-    async def admit(self, session: AsyncSession) -> None:
-        """Count the job that this session has just inserted.
+    async def admit(self, session: AsyncSession) -> float:
+        """Count the job that this session has just inserted; when the last count was made.
 
         Raises:
             QueueFull: there is no room for it; the transaction must be rolled back.
         """
-        if self._is_outdated:
-            self._waiting = await DispatchRepository(session).waiting(self.max_waiting + 1)
-            self._counted_at = time.monotonic()
-        else:
-            self._waiting += 1
-        if self._waiting > self.max_waiting:
-            self._waiting -= 1
-            raise QueueFull(
-                f"{self.max_waiting} jobs wait for their turn already.",
-                "Send the request again in a while, or raise ANIME_QUEUE_LIMIT.",
-            )
+        async with self._counting:  # others have inserted theirs meanwhile, which none else sees
+            if self._counted_at is None or self._is_outdated:
+                self._waiting = await DispatchRepository(session).waiting(self.max_waiting + 1)
+                self._counted_at = time.monotonic()
+            else:
+                self._waiting += 1
+            if self._waiting > self.max_waiting:
+                self._waiting -= 1
+                raise QueueFull(
+                    f"{self.max_waiting} jobs wait for their turn already.",
+                    "Send the request again in a while, or raise ANIME_QUEUE_LIMIT.",
+                )
+            return self._counted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,19 +267,18 @@ class Admission:
         composition = await self.check(request, job_id=job_id)
         job_id = job_id or uuid4()
         job = NewJob.of(job_id, request, composition=composition, traceparent=current_traceparent())
-        is_reserved = job.is_one_statement and self.limit.reserve()
-        scope = self.database.autocommit if is_reserved else self.database.session_scope
-        is_counted, inserted = is_reserved, None
+        counted_at = self.limit.reserve() if job.is_one_statement else None
+        scope = self.database.session_scope if counted_at is None else self.database.autocommit
+        inserted = None
         try:
             async with scope() as session:
                 new = await JobRepository(session).insert(job_id, job)
-                if new is not None and not is_counted:
-                    await self.limit.admit(session)
-                    is_counted = True
+                if new is not None and counted_at is None:
+                    counted_at = await self.limit.admit(session)
             inserted = new
         finally:
-            if is_counted and inserted is None:
-                self.limit.release()
+            if counted_at is not None and inserted is None:
+                self.limit.release(counted_at)
         if inserted is not None:
             return inserted
         async with self.database.autocommit() as session:

@@ -1,5 +1,6 @@
 """A request becomes a row, an announcement and a run, or nothing at all."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest_asyncio
 
 from anime.core.ids import MAX_SEED, seed_of
 from anime.core.job_status import JobStatus
+from anime.db.repositories import JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import (
     DatabaseUnavailable,
@@ -102,6 +104,48 @@ async def test_a_request_that_postgresql_refused_takes_no_room_in_the_queue(
         await service.admit(request)
         with pytest.raises(QueueFull):
             await service.admit(request)
+
+
+async def test_a_job_that_was_not_inserted_after_all_frees_no_room_of_a_later_count(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later count, by another request, has not found it either."""
+    two = settings.model_copy(update={"queue_limit": 2})
+    insert, seconds = JobRepository.insert, HUNG_SECONDS
+    is_to_be_refused = False
+
+    async def refuse(self: JobRepository, job_id: UUID, job: NewJob) -> JobSnapshot | None:
+        nonlocal is_to_be_refused
+        if not is_to_be_refused:
+            return await insert(self, job_id, job)
+        is_to_be_refused = False
+        monkeypatch.setattr("anime.jobs.admission.COUNT_SECONDS", 0.0)
+        await service.admit(REQUEST)
+        monkeypatch.setattr("anime.jobs.admission.COUNT_SECONDS", seconds)
+        raise DatabaseUnavailable("PostgreSQL stops here.", "Wait.")
+
+    monkeypatch.setattr("anime.jobs.admission.COUNT_SECONDS", seconds)
+    monkeypatch.setattr(JobRepository, "insert", refuse)
+    async with open_job_service(two, database, ProgressPublisher(None)) as service:
+        await service.admit(REQUEST)
+        is_to_be_refused = True
+        with pytest.raises(DatabaseUnavailable):
+            await service.admit(REQUEST)
+        with pytest.raises(QueueFull):
+            await service.admit(REQUEST)
+
+
+@pytest.mark.parametrize("project", [None, "Rain"])
+async def test_of_many_at_once_after_a_while_no_more_are_admitted_than_there_is_room_for(
+    database: Database, settings: Settings, project: str | None
+) -> None:
+    few = settings.model_copy(update={"queue_limit": 3})
+    request = REQUEST.model_copy(update={"project": project})
+    async with open_job_service(few, database, ProgressPublisher(None)) as service:
+        done = await asyncio.gather(
+            *(service.admit(request) for _ in range(12)), return_exceptions=True
+        )
+    assert [type(each) for each in done].count(QueueFull) == 9
 
 
 async def test_the_same_job_id_is_the_same_job_though_what_it_needs_is_gone_meanwhile(
