@@ -44,5 +44,5 @@ async def batch(**parameters: Any) -> list[str]:  # the request's fields, valida
             connections.library.root, name_of_sheet(name, run_id), pictures_of(outcomes)
         )
         await show_batch(outcomes, sheet, connections.blocks.library.browser_url)
-    raise_unless_complete(outcomes)
+    raise_unless_complete(outcomes, len(jobs))
     return paths_of(outcomes)

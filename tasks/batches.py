@@ -109,7 +109,7 @@ async def create_batch_jobs(
 # Twice is harmless: it only reads.
 @step("read outcomes", RECORD_DELAYS)
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
-    """How each job of the batch ended, in the order of the batch."""
+    """How each job of the batch ended, in the order of the batch; none that was deleted."""
     ids = [job.job_id for job in batch]
     async with database.session_scope() as session:
         jobs = await JobRepository(session).among(ids)
@@ -119,6 +119,7 @@ async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[B
             each.number, each.request.seed, jobs[each.job_id], tuple(files.get(each.job_id, ()))
         )
         for each in batch
+        if each.job_id in jobs
     ]
 
 
@@ -137,11 +138,12 @@ async def wait_until_free(database: Database, job_id: UUID, *, timeout_seconds: 
 
 
 async def has_ended(database: Database, job_id: UUID) -> bool:
-    """Whether the job's state is final."""
+    """Whether the job's state is final, or somebody has deleted it."""
 
     async def is_final() -> bool:
         async with database.session_scope() as session:
-            return (await JobRepository(session).statuses([job_id]))[job_id].is_final
+            statuses = await JobRepository(session).statuses([job_id])
+        return all(status.is_final for status in statuses.values())
 
     return await RECORD.call(is_final)
 

@@ -153,6 +153,10 @@ async def record(
         outputs: The files in the library, and what else nodes have listed.
         thumbnails: The thumbnails, by SHA-256 of the file.
         reporter: Gets the stage.
+
+    Raises:
+        LeaseLost: another run has it, or it has ended otherwise.
+        NotFound: somebody has deleted the job; its files stay, and a sweep or rebuild finds them.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(outputs.placed)} file(s)")
     project, details = result.request.project, result.metadata()
@@ -185,7 +189,7 @@ async def record(
             ]
         )
         jobs = JobRepository(session)
-        if outputs.unkept and not (await jobs.statuses([lease.job_id]))[lease.job_id].is_final:
+        if outputs.unkept and not (await jobs.get(lease.job_id)).status.is_final:
             message = f"{len(rows)} file(s) made{said_of_unkept(outputs.unkept)}."
             await TimelineRepository(session).add(result.job_id, TimelineKind.ATTEMPT, message)
         await jobs.complete(lease, output_path=rows[0].file_path)

@@ -21,6 +21,7 @@ from anime.errors import (
     DatabaseUnavailable,
     JobCancelled,
     LeaseLost,
+    NotFound,
     PrefectUnavailable,
 )
 from anime.jobs.shared_batches import leave_to_other_runs
@@ -163,7 +164,7 @@ class _Children:
         database, publisher = self._connections.database, self._connections.publisher
         try:
             await record_child_failure(database, publisher, job, error)
-        except (DatabaseUnavailable, LeaseLost) as reason:
+        except (DatabaseUnavailable, LeaseLost, NotFound) as reason:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
         else:
             await publish_shots_of(database, publisher, [job.job_id], settings=get_settings())

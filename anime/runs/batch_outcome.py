@@ -34,17 +34,20 @@ def paths_of(outcomes: Sequence[BatchOutcome]) -> list[str]:
     return [file.file_path for outcome in outcomes for file in outcome.files]
 
 
-def raise_unless_complete(outcomes: Sequence[BatchOutcome]) -> None:
-    """Make sure that every job has its files.
+def raise_unless_complete(outcomes: Sequence[BatchOutcome], generations: int) -> None:
+    """Make sure that every job of so many has its files.
 
     Raises:
         BatchIncomplete: some have none; the message says how many, and why the first few.
     """
     missing = [each for each in outcomes if each.job.status is not JobStatus.COMPLETED]
-    if not missing:
+    deleted = generations - len(outcomes)
+    if not missing and not deleted:
         return
+    counted = summary_of([each.job.status for each in outcomes]) or "None completed"
+    counted += f", {deleted} deleted" * bool(deleted)
     reasons = "; ".join(f"{each.number}: {each.reason}" for each in missing[:_MAX_REASONS])
     raise BatchIncomplete(
-        f"{summary_of([each.job.status for each in outcomes])}. {reasons}",
+        f"{counted}. {reasons}",
         "The table has all reasons; run the batch again to render only what is missing.",
     )

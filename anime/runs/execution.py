@@ -24,6 +24,7 @@ from anime.errors import (
     DatabaseUnavailable,
     JobCancelled,
     LeaseLost,
+    NotFound,
 )
 from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
@@ -293,7 +294,7 @@ async def _settle_failed(run: JobExecution, lease: Lease, error: AnimeError) -> 
     """Record the failure, then publish it; without the database the lease lapses instead."""
     try:
         await record_failure(run.database, lease, error)
-    except (DatabaseUnavailable, LeaseLost) as fault:
+    except (DatabaseUnavailable, LeaseLost, NotFound) as fault:
         _log.warning("The failure of job %s is not recorded: %s", run.job_id, fault)
         return
     await run.reporter.failed(error)

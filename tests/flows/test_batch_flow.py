@@ -28,27 +28,38 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 from sqlalchemy import text
 
+from anime.assets.render_result import RenderResult
 from anime.core.batches import BatchRequest, expand, possible_jobs_of
 from anime.core.batches import jobs_of as jobs_of_batch
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
-from anime.errors import AnimeError, BatchIncomplete, DatabaseUnavailable, PrefectUnavailable
+from anime.errors import (
+    AnimeError,
+    BatchIncomplete,
+    DatabaseUnavailable,
+    LeaseLost,
+    PrefectUnavailable,
+)
 from anime.net.prefect_api import PrefectApi
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.events import EventClient, Sockets
 from anime.rehearsal.faults import Faults
 from anime.runs.batch_children import cancel_children
+from anime.runs.execution import JobExecution
+from anime.runs.render import render_files
 from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
 from flows.generate import generate
+from tasks.files import OrganisedOutputs
 from tests.flows.conftest import RehearsalStudio
 from tests.flows.test_window_flow import somebody_waits
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 STEPS = ("check VRAM", "submit", "poll completion", "organise", "record")
+DELETE = text("DELETE FROM anime_api.production_jobs WHERE id = :job_id")
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 
 
@@ -305,6 +316,26 @@ class TestWithRendersOneCanWatch:
         # Not their attempts: one that was begun and not yet sent counts, and renders nothing.
         async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
             assert len((await http.get("/history")).json()) == 8
+
+    @pytest.mark.parametrize("lost", [None, LeaseLost("Another run has it.", "Wait.")])
+    async def test_a_job_that_is_deleted_while_it_renders_stops_none_of_the_others(
+        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch, lost: AnimeError | None
+    ) -> None:
+        async def render(job: JobExecution, *given: Any) -> tuple[RenderResult, OrganisedOutputs]:
+            if job.request.prompt == "gone":
+                async with studio.database.session_scope() as session:
+                    await session.execute(DELETE, {"job_id": job.job_id})
+                if lost:
+                    raise lost
+            return await render_files(job, *given)
+
+        monkeypatch.setattr("anime.runs.generation.render_files", render)
+        with pytest.raises(BatchIncomplete, match="2 completed, 1 deleted"):
+            await paths_of(**parameters(prompts=["dusk", "gone", "dawn"]))
+        assert {job.prompt: job.status for job in await jobs_of(studio)} == {
+            "dusk": JobStatus.COMPLETED,
+            "dawn": JobStatus.COMPLETED,
+        }
 
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
         self, studio: RehearsalStudio

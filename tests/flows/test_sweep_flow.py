@@ -17,12 +17,17 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
 )
 from prefect.context import FlowRunContext
+from sqlalchemy import text
 
+from anime.assets.render_result import RenderResult
 from anime.db.advisory_lock import SWEEP, advisory_lock
+from anime.errors import NotFound
+from anime.runs.render import render_files
 from anime.settings import get_settings
 from anime.settings.tokens import is_signed_address
 from flows.generate import generate
 from flows.sweep import NO_FOLDER, NOT_ALONE, sweep
+from tasks.files import OrganisedOutputs
 from tasks.sweep import INTERVAL, is_late
 from tests.flows.conftest import RehearsalStudio
 from tests.integration.import_folder import picture
@@ -72,6 +77,26 @@ async def test_renders_of_others_come_in_and_our_own_are_known(
     assert (await swept()).startswith("1 organised, 1 already in the library")
     assert {file.filename for file in await studio.files()} == {ours.filename, "theirs.png"}
     assert (await swept()).startswith("nothing new")
+
+
+@pytest.mark.parametrize("unkept", [(), ("text of node 23",)])
+async def test_what_a_run_has_made_whose_job_was_deleted_meanwhile_comes_in_with_a_sweep(
+    studio: RehearsalStudio, output: Path, monkeypatch: pytest.MonkeyPatch, unkept: tuple[str, ...]
+) -> None:
+    async def render(*given: Any) -> tuple[RenderResult, OrganisedOutputs]:
+        result, outputs = await render_files(*given)
+        async with studio.database.session_scope() as session:
+            await session.execute(text("DELETE FROM anime_api.production_jobs"))
+        return result, outputs._replace(unkept=unkept)
+
+    monkeypatch.setattr("anime.runs.generation.render_files", render)
+    with pytest.raises(NotFound, match="There is no job"):
+        await generate(prompt="ours", width=64, height=64, steps=2)
+    assert await studio.files() == []
+    placed = studio.library_files()
+    assert (await swept()).startswith("1 organised")
+    [ours] = await studio.files()
+    assert [Path(ours.file_path)] == placed == studio.library_files()
 
 
 async def test_a_run_shows_a_bar_a_table_and_a_sheet_of_the_new_pictures(
