@@ -1,12 +1,11 @@
 """Reference pictures of characters: copied into the library under the hash of their content."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from pathlib import Path
 from uuid import UUID
 
 from anime.assets.input_pictures import store_picture
-from anime.assets.store import AssetStore, InThread, chunks_of
+from anime.assets.store import AssetStore, chunks_of
 from anime.core.references import (
     NewReference,
     Reference,
@@ -111,7 +110,7 @@ async def _file_of(database: Database, new: NewReference) -> tuple[str, FileReco
 
 async def _copied(library: AssetStore, file: FileRecord, role: ReferenceRole) -> Reference:
     path = Path(file.file_path)
-    reference = await _stored(library, _read(path, library.in_thread), role, file.filename)
+    reference = await _stored(library, _read(path, library.chunks_of), role, file.filename)
     if file.sha256 not in (None, reference.sha256):
         raise InvalidRequest(
             f"{file.file_path} is not the picture any more that was recorded as file {file.id}.",
@@ -131,9 +130,11 @@ async def _one(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def _read(path: Path, in_thread: InThread = asyncio.to_thread) -> AsyncIterator[bytes]:
+async def _read(
+    path: Path, read: Callable[[Path], AsyncIterator[bytes]] = chunks_of
+) -> AsyncIterator[bytes]:
     try:
-        async for chunk in chunks_of(path, in_thread):
+        async for chunk in read(path):
             yield chunk
     except OSError as fault:
         raise InvalidRequest(

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from anime.assets.library_reader import LibraryReader
+from anime.assets.library_reader import ANSWER_SECONDS, LibraryReader
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
 
@@ -103,19 +103,27 @@ class AssetStore:
             StorageError: the library cannot take it; nothing is left behind.
         """
         draft = await self.in_thread(self._draft)
-        digest, size = hashlib.sha256(), 0
-        try:
-            async with _opened(draft, "wb", self.in_thread) as stream:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    size += len(chunk)
-                    with storage_faults(self.root):
-                        await self.in_thread(_write_all, stream, chunk)
+        digest, size, is_whole = hashlib.sha256(), 0, False
+        stream: FileIO | None = None
+
+        def close() -> None:
+            try:
+                if stream is not None:
+                    stream.close()
+            finally:
+                if not is_whole:
+                    draft.unlink(missing_ok=True)
+
+        async with self._then(close):
+            stream = await self.in_thread(draft.open, "wb", buffering=0)
+            async for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
                 with storage_faults(self.root):
-                    await self.in_thread(os.fsync, stream.fileno())
-        except BaseException:
-            await self.in_thread(draft.unlink, missing_ok=True)
-            raise
+                    await self.in_thread(_write_all, stream, chunk)
+            with storage_faults(self.root):
+                await self.in_thread(flush_to_disk, stream)
+            is_whole = True
         return StoredFile(draft, digest.hexdigest(), size)
 
     async def place(self, received: StoredFile, target: PurePosixPath) -> Path:
@@ -131,10 +139,32 @@ class AssetStore:
     @asynccontextmanager
     async def placed_or_removed(self, received: StoredFile) -> AsyncIterator[None]:
         """A received file that has no place when the block ends is removed."""
+        async with self._then(partial(received.path.unlink, missing_ok=True)):
+            yield
+
+    async def chunks_of(self, path: Path) -> AsyncIterator[bytes]:
+        """The content of a file of this disk. Raises StorageUnavailable: it takes too long."""
+        stream: FileIO = await self.in_thread(path.open, "rb", buffering=0)
+        async with self._then(stream.close):
+            async for chunk in chunks_in(stream, self.in_thread):
+                yield chunk
+
+    @asynccontextmanager
+    async def _then(self, clean_up: Callable[[], None]) -> AsyncIterator[None]:
+        """Have it cleaned up when the block ends.
+
+        A disk that did not answer is not waited for once more: it is cleaned up when that is back.
+        """
         try:
             yield
-        finally:
-            await self.in_thread(received.path.unlink, missing_ok=True)
+        except StorageUnavailable:
+            with suppress(StorageUnavailable):
+                await self._disk.run(clean_up, seconds=ANSWER_SECONDS)
+            raise
+        except BaseException:
+            await self.in_thread(clean_up)
+            raise
+        await self.in_thread(clean_up)
 
     def _check(self) -> None:
         with storage_faults(self.root):
@@ -170,18 +200,6 @@ class AssetStore:
             sync_folder(placed.parent)
             received.path.unlink(missing_ok=True)
         return placed
-
-
-@asynccontextmanager
-async def _opened(
-    path: Path, mode: Literal["rb", "wb"], in_thread: InThread
-) -> AsyncIterator[FileIO]:
-    """The file, opened and closed in threads, too: on a mount that hangs, each waits for it."""
-    stream = await in_thread(path.open, mode, buffering=0)
-    try:
-        yield stream
-    finally:
-        await in_thread(stream.close)
 
 
 def write_file(
@@ -292,11 +310,14 @@ def link(source: str | Path, target: str | Path) -> bool:
     return True
 
 
-async def chunks_of(path: Path, in_thread: InThread = asyncio.to_thread) -> AsyncIterator[bytes]:
-    """The content of a file, read in threads."""
-    async with _opened(path, "rb", in_thread) as stream:
-        async for chunk in chunks_in(stream, in_thread):
+async def chunks_of(path: Path) -> AsyncIterator[bytes]:
+    """The content of a file that may lie on any disk, opened, read and closed in threads."""
+    stream = await asyncio.to_thread(path.open, "rb", buffering=0)
+    try:
+        async for chunk in chunks_in(stream):
             yield chunk
+    finally:
+        await asyncio.to_thread(stream.close)
 
 
 async def chunks_in(

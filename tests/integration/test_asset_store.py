@@ -6,19 +6,23 @@ import os
 import resource
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import pytest
 
 from anime.assets import store
+from anime.assets.library_reader import LibraryReader
 from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
 from tests.support.dead_mount import let_die
 from tests.support.waiting import HUNG_SECONDS
+
+T = TypeVar("T")
 
 TARGET = PurePosixPath("unorganized/images/20260101/a.png")
 
@@ -85,6 +89,54 @@ async def test_a_mount_that_does_not_answer_takes_no_threads_of_others(
     assert [type(each) for each in await outcomes] == [StorageUnavailable] * 3
     is_back.set()
     await AssetStore(tmp_path).check()
+
+
+@pytest.mark.parametrize("dies_at", ["write", "link"])
+async def test_a_mount_that_dies_in_between_is_waited_for_once_and_tidied_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    is_back, is_gone, waits = threading.Event(), False, list[float]()
+    run = LibraryReader.run
+
+    def hanging(call: Callable[..., T], name: str = "") -> Callable[..., T]:
+        def hang(*given: Any, **named: Any) -> T:
+            nonlocal is_gone
+            is_gone = is_gone or name == dies_at
+            assert not is_gone or is_back.wait(HUNG_SECONDS)
+            return call(*given, **named)
+
+        return hang
+
+    class File(FileIO):
+        write = hanging(FileIO.write, "write")
+        close = hanging(FileIO.close)
+
+    async def noted(disk: LibraryReader, call: Callable[[], T], *, seconds: float) -> T:
+        try:
+            return await run(disk, call, seconds=seconds)
+        except StorageUnavailable:
+            waits.append(seconds)
+            raise
+
+    monkeypatch.setattr(LibraryReader, "run", noted)
+    monkeypatch.setattr(store, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: File(path, mode))
+    monkeypatch.setattr(Path, "unlink", hanging(Path.unlink))
+    monkeypatch.setattr(os, "link", hanging(os.link, "link"))
+    library = AssetStore(tmp_path, seconds=1.0)
+
+    async def upload() -> None:
+        received = await library.receive(chunks_of(b"picture"))
+        async with library.placed_or_removed(received):
+            await library.place(received, TARGET)
+
+    with pytest.raises(StorageUnavailable, match="within 1 s"):
+        await upload()
+    assert waits == [1.0, 0.01]
+    is_back.set()
+    async with asyncio.timeout(HUNG_SECONDS):
+        while leftovers(tmp_path):
+            await asyncio.sleep(0.01)
 
 
 async def test_another_picture_of_the_same_name_gets_the_next_name(tmp_path: Path) -> None:
