@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.own_database import own_database_url
+from anime.cli.own_database import own_database_url, own_redis_url
 from anime.cli.terminal import counter, print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from anime.assets.backup.restore import RestorePlan
+    from anime.db.session import Database
     from anime.settings import Settings
 
 
@@ -59,4 +60,27 @@ async def _restore(settings: "Settings", given: Path | None, *, is_dry_run: bool
             plan = await restoring.plan(progress)
             if not is_dry_run:
                 await restoring.apply(plan, progress)
+                await _forget_progress(plan, settings, database)
     return plan
+
+
+async def _forget_progress(plan: "RestorePlan", settings: "Settings", database: "Database") -> None:
+    """Have Redis forget what became of jobs after the backup that the database has as going on."""
+    from anime.db.repositories import JobRepository
+    from anime.errors import AnimeError
+    from anime.progress.publisher import forget_jobs
+
+    async with database.session_scope() as session:
+        job_ids = await JobRepository(session).not_over()
+    if not job_ids:
+        return
+    try:
+        async with own_redis_url(settings) as redis_url:
+            why = await forget_jobs(redis_url, job_ids) if redis_url else None
+    except AnimeError as fault:  # what counts is restored
+        why = fault.what.rstrip(".")
+    if why:
+        plan.notes.append(
+            f"Redis does not answer ({why}): it may show jobs as they were after the backup. "
+            "Restore once more when it does."
+        )

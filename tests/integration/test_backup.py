@@ -4,7 +4,8 @@ import asyncio
 import json
 import re
 import shutil
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from threading import Thread
@@ -23,19 +24,28 @@ from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.restore import Restore, RestorePlan, chosen_backup
 from anime.cli.doctor_checks import _backups
 from anime.core.backups import DRILLS, FIRST, moment_of, scratch_name
+from anime.core.job_status import JobStatus
 from anime.core.retention import RetentionReport
 from anime.core.sweep_plan import Mode
 from anime.db.address import parse_address
 from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.db.dump import Snapshot, connected, dump
+from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import BackupFailed, NotFound
+from anime.progress.keys import PROCESSING, job_hash
+from anime.progress.publisher import ProgressPublisher
+from anime.progress.redis_connection import connect_redis
+from anime.progress.snapshot_reader import SnapshotReader
+from anime.schemas import GenerationRequest, ProgressEvent
 from anime.settings import Settings, load_settings
+from anime.stack.home import locked_home, private_folder
 from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_db_jobs import until_waiting
 from tests.integration.test_retention import manifest, old_file, tidy
+from tests.support.embedded import embedded_valkey
 from tests.support.waiting import HUNG_SECONDS
 
 ROWS = """
@@ -547,6 +557,90 @@ class TestCommands:
         done = await anime.call("restore", made.out.strip(), **elsewhere)
         assert (done.code, "Restored." in done.err) == (0, True)
         assert len(await execute(empty_database_url, PATHS)) == 3
+
+    @pytest.mark.parametrize("is_embedded", [False, True])
+    async def test_redis_forgets_what_became_of_jobs_after_the_backup(
+        self,
+        anime: Commands,
+        studio: Studio,
+        empty_database_url: str,
+        redis_url: str,
+        is_embedded: bool,
+    ) -> None:
+        queued, done, unpublished = uuid4(), uuid4(), uuid4()
+        request = GenerationRequest(prompt="rain")
+        async with studio.database.session_scope() as session:
+            jobs = JobRepository(session)
+            for job_id in (queued, done, unpublished):
+                job = await jobs.create(job_id, request, workflow="txt2img", seed=1)
+            lease = await jobs.lease(done, uuid4(), seconds=60)
+            assert lease is not None
+            ended = await jobs.complete(lease, output_path="/library/a.png")
+        await anime.call("backup")
+
+        @asynccontextmanager
+        async def valkey() -> AsyncIterator[str]:
+            if not is_embedded:
+                yield redis_url
+                return
+            async with embedded_valkey(studio.home / "data") as url:
+                yield url
+
+        async with valkey() as url, connect_redis(url, read_seconds=60) as redis:
+            async with ProgressPublisher(url) as publisher:
+                for job_id in (queued, done):
+                    now = ended.model_copy(update={"id": job_id})
+                    await publisher.announce(job.model_copy(update={"id": job_id}), request)
+                    await publisher.publish(ProgressEvent.of(now))
+            await redis.hset(job_hash(unpublished), "status", "queued")  # by another program
+            await redis.lpush(PROCESSING, str(unpublished))
+        restored = await anime.call(
+            "restore",
+            ANIME_HOME=str(studio.home / "data"),
+            ANIME_DATABASE_URL=empty_database_url,
+            ANIME_LIBRARY_DIR=str(studio.home / "elsewhere"),
+            **({} if is_embedded else {"ANIME_REDIS_URL": redis_url}),
+        )
+        assert (restored.code, "Redis" in restored.err) == (0, False), restored.err
+        async with (
+            valkey() as url,
+            connect_redis(url, read_seconds=60) as redis,
+            Database(empty_database_url) as database,
+            ProgressPublisher(url) as publisher,
+        ):
+            snapshots = SnapshotReader(redis, database)
+            assert (await snapshots.snapshot(queued)).fields["status"] == "queued"
+            assert (await snapshots.snapshot(done)).is_published
+            assert await redis.hgetall(job_hash(unpublished)) == {"status": "queued"}
+            begun = ProgressEvent.of(job).model_copy(
+                update={"job_id": queued, "status": JobStatus.PROCESSING, "fence": 1}
+            )
+            await publisher.publish(begun)
+            told = [each.status for each in await snapshots.events_after(queued, 0)]
+            await redis.delete(PROCESSING, *map(job_hash, (queued, done, unpublished)))
+        assert told == ["processing"]
+
+    @pytest.mark.parametrize(
+        ("address", "why"), [("unix:///nobody.sock", "nobody.sock"), ("", "A stack already runs")]
+    )
+    async def test_a_restore_says_that_redis_may_be_ahead_if_it_is_not_there(
+        self, anime: Commands, studio: Studio, empty_database_url: str, address: str, why: str
+    ) -> None:
+        async with studio.database.session_scope() as session:
+            request = GenerationRequest(prompt="rain")
+            await JobRepository(session).create(uuid4(), request, workflow="txt2img", seed=1)
+        await anime.call("backup")
+        private_folder(studio.home / "data" / "valkey")
+        async with locked_home(studio.home / "data"):
+            restored = await anime.call(
+                "restore",
+                ANIME_HOME=str(studio.home / "data"),
+                ANIME_DATABASE_URL=empty_database_url,
+                ANIME_LIBRARY_DIR=str(studio.home / "elsewhere"),
+                **({"ANIME_REDIS_URL": address} if address else {}),
+            )
+        assert (restored.code, "Redis does not answer" in restored.err) == (0, True), restored.err
+        assert why in restored.err
 
     async def test_without_a_folder_it_says_which_setting(self, anime: Commands) -> None:
         done = await anime.call("backup", ANIME_BACKUP_DIR="")

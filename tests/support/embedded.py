@@ -1,28 +1,18 @@
 """PostgreSQL and Valkey as `anime up` has them, without the rest."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anime.stack.home import prepare_home
 from anime.stack.postgres import PostgresUrls, serving_postgres
-from anime.stack.supervisor import Supervisor
-from anime.stack.valkey import prepare_valkey
+from anime.stack.valkey import serving_valkey
 
 
 @asynccontextmanager
 async def embedded_valkey(home: Path) -> AsyncIterator[str]:
     """A running Valkey with its data below `home`; yields its URL."""
-    prepare_home(home)
-    valkey = await asyncio.to_thread(prepare_valkey, home)
-    supervisor = Supervisor()
-    try:
-        await supervisor.start(valkey.part(home / "logs"))
+    async with serving_valkey(home) as valkey:
         yield valkey.url
-    finally:
-        await supervisor.stop()
-        valkey.remove_sockets()
 
 
 @asynccontextmanager

@@ -87,6 +87,11 @@ class JobRows:
         rows = await self._session.execute(_STATUSES, {"job_ids": list(job_ids)})
         return {row.id: row.status for row in rows}
 
+    async def not_over(self) -> list[UUID]:
+        """The jobs that wait, run, or have failed, so that they can be requeued."""
+        is_over = ProductionJob.status.in_((JobStatus.COMPLETED, JobStatus.CANCELLED))
+        return [*await self._session.scalars(select(ProductionJob.id).where(~is_over))]
+
     async def is_held(self, job_id: UUID) -> bool:
         """Whether a live run has the job."""
         held = await self._session.scalar(
