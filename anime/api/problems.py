@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from anime.core.field_errors import FieldError, field_errors_of
+from anime.core.field_errors import FieldError, field_errors_of, said_of
 from anime.errors import AnimeError, TooManyRequests
 from anime.net.tracing import current_trace_id
 
@@ -72,7 +72,7 @@ async def _invalid_request(request: Request, error: Exception) -> ProblemRespons
         request.url.path,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         slug="invalid-request",
-        detail=" ".join(map(str, faults)),
+        detail=said_of(faults),
         todo="Correct these fields and send the request again.",
         errors=faults,
     )

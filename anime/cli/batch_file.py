@@ -10,14 +10,13 @@ from pydantic import ValidationError
 from yaml.constructor import SafeConstructor
 
 from anime.core.batches import BatchRequest
-from anime.core.field_errors import field_errors_of
+from anime.core.field_errors import field_errors_of, said_of
 from anime.core.strict_json import load_json
 from anime.errors import InvalidRequest
 
 MAX_BYTES = 4_000_000
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
 _MERGE = "tag:yaml.org,2002:merge"
-_MAX_REPEATED = 10  # keys that an error names
 _TODO = "docs/batches.md says what a batch may hold."
 
 
@@ -45,7 +44,7 @@ def load_batch(path: Path) -> BatchRequest:
             f"{path.name}{_line_of(tree, error['loc'])}: {sentence}"
             for error, sentence in zip(errors, field_errors_of(errors), strict=True)
         ]
-        raise InvalidRequest(" ".join(sentences), _TODO) from None
+        raise InvalidRequest(said_of(sentences), _TODO) from None
 
 
 def _yaml_in(text: str, path: Path) -> Any:  # of any YAML
@@ -56,8 +55,8 @@ def _yaml_in(text: str, path: Path) -> Any:  # of any YAML
     except yaml.YAMLError as fault:
         raise InvalidRequest(f"{path.name} is no YAML: {_one_line(fault)}.", _TODO) from None
     if repeated:
-        sentences = [f"{path.name} {sentence}" for sentence in repeated[:_MAX_REPEATED]]
-        raise InvalidRequest(" ".join(sentences), "Keep one of them, or join the two.")
+        sentences = [f"{path.name} {sentence}" for sentence in repeated]
+        raise InvalidRequest(said_of(sentences), "Keep one of them, or join the two.")
     return fields
 
 

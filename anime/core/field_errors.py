@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_SAID = 20  # faults that a text names
 _WORDS = {
     "extra_forbidden": "is not known",
     "missing": "is missing",
@@ -21,6 +22,12 @@ class FieldError:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}."
+
+
+def said_of(faults: Sequence[object]) -> str:
+    """The faults in one text; of very many the first, and how many more there are."""
+    more = f" And {len(faults) - MOST_SAID:,} more." if len(faults) > MOST_SAID else ""
+    return " ".join(map(str, faults[:MOST_SAID])) + more
 
 
 def field_errors_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.composition.record import Composition
+from anime.core.field_errors import said_of
 from anime.core.import_plan import ImportPlan, plan_of, refused_plan
 from anime.core.shot_list import (
     MAX_SHOTS,
@@ -403,7 +404,4 @@ async def _check(
     async with service.database.session_scope() as session:
         faults = await request_faults(service.admission, session, named, compositions)
     if faults:
-        more = f" And {len(faults) - MAX_SAID} more." if len(faults) > MAX_SAID else ""
-        raise InvalidRequest(
-            " ".join(faults[:MAX_SAID]) + more, "Correct the list, and import it again."
-        )
+        raise InvalidRequest(said_of(faults), "Correct the list, and import it again.")

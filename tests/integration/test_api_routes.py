@@ -211,6 +211,16 @@ async def test_a_bad_request_names_the_field(
     assert prefect_peer.runs == {}
 
 
+async def test_of_a_thousand_faults_each_is_listed_and_the_first_are_said(
+    api: httpx.AsyncClient,
+) -> None:
+    batch = {"name": "storm", "requests": [{"prompt": "rain", "sead": 1}] * 1000}
+    problem = problem_in(await api.post("/api/anime/batches", json=batch), 422)
+    assert len(problem["errors"]) == 1000
+    assert problem["detail"].count("is not known.") == 20
+    assert problem["detail"].endswith(" And 980 more.")
+
+
 JSON = {"Content-Type": "application/json"}
 
 

@@ -187,6 +187,26 @@ def test_a_fault_in_the_file_is_named_by_its_line(tmp_path: Path, text: str, sai
 
 
 @pytest.mark.parametrize(
+    ("line", "first"),
+    [
+        ("- {prompt: a, seed: abc}", "b.yaml line 2: requests.0.seed: input should"),
+        ("- {prompt: a, sead: 1}", "b.yaml line 2: requests.0.sead: is not known."),
+        ("- {prompt: a, seed: 1, seed: 1}", "b.yaml line 2: requests.0.seed is in line"),
+    ],
+)
+def test_of_a_thousand_faults_the_first_are_named_and_the_rest_counted(
+    tmp_path: Path, line: str, first: str
+) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("requests:\n" + f"{line}\n- {{prompt: b}}\n" * 1000)
+    with pytest.raises(InvalidRequest) as refused:
+        load_batch(file)
+    assert refused.value.what.startswith(first)
+    assert refused.value.what.endswith(" And 980 more.")
+    assert refused.value.what.count("b.yaml line") == 20
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("prompts: [a]\nname: x\nprompts: [b]\n", "line 3: prompts is in line 1 already."),
