@@ -144,9 +144,12 @@ class Admission:
             compositions = await self.compose_all(requests)
         composed = [each for each in compositions if each is not None]
         await self._check_references(composed)
-        for places, fault in await self.faults(requests, compositions):
-            named = label_of(requests[places[0]]).name
-            raise type(fault)(f"{named}: {fault.what}", fault.todo) from fault
+        if faults := await self.faults(requests, compositions):
+            (first, *_), fault = faults[0]
+            others = sum(len(places) for places, _ in faults) - 1
+            more = f" {others:,} more cannot be rendered either." if others else ""
+            named = label_of(requests[first]).name
+            raise type(fault)(f"{named}: {fault.what}{more}", fault.todo) from fault
         refuse_equal_takes(zip(requests, compositions, strict=True))
 
     async def faults(

@@ -144,6 +144,18 @@ async def test_nothing_is_begun_for_a_workflow_that_does_not_exist(
     assert peer.runs == {}
 
 
+async def test_of_many_requests_that_cannot_be_rendered_one_is_named_and_the_rest_counted(
+    studio: Commands, peer: PrefectPeer, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    wrong = "- {prompt: a fox, workflow: txt2imgg}\n- {prompt: a hen, inputs: {fur: 1}}\n"
+    file.write_text("requests:\n" + f"- prompt: rain\n{wrong}" * 30)
+    done = await studio.call("batch", str(file))
+    assert (done.code, peer.runs) == (1, {})
+    assert 'a fox: There is no workflow "txt2imgg" in ' in done.err
+    assert ". 59 more cannot be rendered either.\n" in done.err
+
+
 def test_a_batch_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "night-market.yaml"
     file.write_text("prompts: [a]\n")
