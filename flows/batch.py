@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow, runtime
 
 from anime.core.batches import BatchRequest
+from anime.core.field_errors import checked
 from anime.runs.batch_children import cancel_children, render_all
 from anime.runs.batch_outcome import name_of_sheet, paths_of, pictures_of, raise_unless_complete
 from anime.runs.connections import open_connections
@@ -33,7 +34,7 @@ async def batch(**parameters: Any) -> list[str]:  # the request's fields, valida
 
     One that fails does not stop the others. Running the batch again renders what is missing.
     """
-    asked = BatchRequest.model_validate(parameters)
+    asked = checked(BatchRequest, parameters, "Correct it, and start the batch again.")
     name, run_id = asked.name, id_of_run()
     async with open_connections(is_shared=True) as connections:
         jobs = await create_batch_jobs(connections.database, asked, run_id)

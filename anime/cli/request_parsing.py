@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
-from anime.core.field_errors import field_errors_of
+from anime.core.field_errors import Model, checked
 from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_request(**fields: Any) -> GenerationRequest:  # values of any field, by name
@@ -21,13 +19,7 @@ def parse_request(**fields: Any) -> GenerationRequest:  # values of any field, b
         InvalidRequest: a sentence for each field that is not accepted.
     """
     given = {name: value for name, value in fields.items() if value not in (None, [], {})}
-    try:
-        return GenerationRequest.model_validate(given)
-    except ValidationError as fault:
-        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
-        raise InvalidRequest(
-            " ".join(map(str, faults)), "`anime generate --help` lists the options."
-        ) from None
+    return parse_options(GenerationRequest, "generate", **given)
 
 
 def parse_options(model: type[Model], command: str, /, **fields: Any) -> Model:  # as above
@@ -36,11 +28,7 @@ def parse_options(model: type[Model], command: str, /, **fields: Any) -> Model: 
     Raises:
         InvalidRequest: a sentence for each option that is not accepted.
     """
-    try:
-        return model.model_validate(fields)
-    except ValidationError as fault:
-        faults = " ".join(map(str, field_errors_of(fault.errors())))
-        raise InvalidRequest(faults, f"`anime {command} --help` lists the options.") from None
+    return checked(model, fields, f"`anime {command} --help` lists the options.")
 
 
 def parse_lora(text: str) -> LoraChoice:
@@ -52,14 +40,8 @@ def parse_lora(text: str) -> LoraChoice:
     name, _, strength = text.rpartition(":")
     number = _number(strength) if name else None
     fields = {"name": text} if number is None else {"name": name, "strength": number}
-    try:
-        return LoraChoice.model_validate(fields)
-    except ValidationError as fault:
-        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
-        raise InvalidRequest(
-            f"--lora {text[:80]}: {' '.join(map(str, faults))}",
-            "Give it as NAME or NAME:STRENGTH, such as ink.safetensors:0.7.",
-        ) from None
+    todo = "Give it as NAME or NAME:STRENGTH, such as ink.safetensors:0.7."
+    return checked(LoraChoice, fields, todo, of=f"--lora {text[:80]}: ")
 
 
 def parse_inputs(texts: Iterable[str], option: str = "--input") -> dict[str, JsonValue]:

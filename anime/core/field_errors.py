@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from anime.errors import InvalidRequest
+
+Model = TypeVar("Model", bound=BaseModel)
 
 MOST_SAID = 20  # faults that a text names
 _WORDS = {
@@ -22,6 +28,19 @@ class FieldError:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}."
+
+
+def checked(model: type[Model], fields: Any, todo: str, *, of: str = "") -> Model:
+    """What the model makes of the fields, whatever they are.
+
+    Raises:
+        InvalidRequest: a sentence for each field that is not accepted, after `of`.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as fault:
+        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
+        raise InvalidRequest(of + said_of(faults), todo) from None
 
 
 def said_of(faults: Sequence[object]) -> str:

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from anime.core.field_errors import field_errors_of
+from anime.core.field_errors import checked
 from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest
@@ -62,8 +60,4 @@ def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequ
         raise InvalidRequest("Its params are no JSON object.", _TODO)
     top_level = {"type": fields.get("type") or "image", "project": project}
     given = params | {name: value for name, value in top_level.items() if value is not None}
-    try:
-        return GenerationRequest.model_validate(given)
-    except ValidationError as fault:
-        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
-        raise InvalidRequest(" ".join(map(str, faults)), _TODO) from None
+    return checked(GenerationRequest, given, _TODO)

@@ -37,6 +37,7 @@ from anime.errors import (
     AnimeError,
     BatchIncomplete,
     DatabaseUnavailable,
+    InvalidRequest,
     LeaseLost,
     PrefectUnavailable,
 )
@@ -382,6 +383,17 @@ class TestWithRendersOneCanWatch:
             "both": JobStatus.COMPLETED,
             "new": JobStatus.COMPLETED,
         }
+
+
+async def test_a_batch_that_is_none_says_in_sentences_what_is_wrong(
+    studio: RehearsalStudio,
+) -> None:
+    wrong = [{"prompt": "rain", "sead": 1}] * 21
+    with pytest.raises(InvalidRequest) as refused:
+        await batch(**parameters(requests=wrong))
+    assert refused.value.what.startswith("requests.0.sead: is not known. requests.1.sead: is")
+    assert refused.value.what.endswith(" And 1 more.")
+    assert await jobs_of(studio) == []
 
 
 async def test_a_batch_before_its_first_job_can_be_cancelled(studio: RehearsalStudio) -> None:
