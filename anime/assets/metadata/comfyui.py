@@ -34,7 +34,7 @@ _BESIDE = re.compile(
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
 _STEPS = frozenset(names_of("steps"))
 _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
-_MEDIA = ("latent", "picture", "sound", "pipe", _UNNAMED)
+_MEDIA = ("latent", "picture", "sound", "pipe", _UNNAMED, "words")
 _NUMBERED = re.compile(r"_?\d+$")
 _NOBODY = "disable"
 _SIZED = frozenset({FileKind.IMAGES.file_type, FileKind.VIDEOS.file_type, None})  # in pixels
@@ -319,7 +319,7 @@ def _medium_of(name: str) -> str | None:
     """
     last = name.rpartition(".")[2]
     names = (name, last, _NUMBERED.sub("", last))
-    for role in _MEDIA[:-1]:
+    for role in _MEDIA:
         if any(each in names_of(role) for each in names):
             return role
     return None if _BESIDE.search(name) else _UNNAMED

@@ -22,6 +22,7 @@ _STRENGTHS = (
     "lora_model_strength",
     "model_strength",
     "lora_strength",
+    "lora_weight",
     "weight",
     "llm_strength",
 )

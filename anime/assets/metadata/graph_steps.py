@@ -58,6 +58,7 @@ class _Encoded:
     is_whole: bool = True  # no part of them is unknown
     is_unguided: bool = False  # whatever guidance it had before
     loras: list[LoraUse] = field(default_factory=list)
+    encoders: list[tuple[str, int]] = field(default_factory=list)  # by node and output
 
     def add(self, other: "_Encoded") -> None:
         """Put in what the conditionings of a part of the picture say."""
@@ -209,6 +210,8 @@ class StepReader:
         is_alike = negative.is_whole and negative.text == positive.text
         if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
+        if (negative.encoders, negative.texts) == (positive.encoders, positive.texts):
+            negative.texts = []  # what stands in for a side that is not used
         replaced = self._replaced(step)
         positive.is_whole = positive.is_whole and "replaced" not in replaced
         negative.is_whole = negative.is_whole and "replaced_negative" not in replaced
@@ -337,6 +340,8 @@ class StepReader:
         names = names_of(role)
         for node, rule in parts:
             inputs = node["inputs"]
+            if role in rule.settings:
+                return self._values.number(rule.settings[role], kind)
             own = rule.inputs.get(role, names)
             for name in own:
                 value = inputs.get(name)
@@ -430,6 +435,7 @@ class StepReader:
                 found.is_whole = False
             elif texts:
                 found.texts += texts
+                found.encoders.append((origin.node_id, origin.slot))
             else:
                 found.is_whole = found.is_whole and bool(links or self._is_empty(origin))
                 waiting += reversed(links)

@@ -193,9 +193,14 @@ class GraphValues:
         if rule.branch:
             return self._branch(inputs, rule, _as_kind(choice, int))
         if not isinstance(choice, bool | int):
-            return None
-        patterns = (rule.on_true if choice else rule.on_false).split("|")
-        names = (name for each in patterns for name in inputs if fnmatchcase(name, each))
+            one, other = (self._side(inputs, rule, each) for each in (rule.on_true, rule.on_false))
+            return one if is_link(one) and one == other else None
+        return self._side(inputs, rule, rule.on_true if choice else rule.on_false)
+
+    def _side(self, inputs: dict[str, JsonValue], rule: NodeRule, patterns: str) -> JsonValue:
+        """What a switch is given for one of its sides."""
+        each = patterns.split("|")
+        names = (name for pattern in each for name in inputs if fnmatchcase(name, pattern))
         return next((inputs[name] for name in names if name != rule.switch), None)
 
     def _case(self, inputs: dict[str, JsonValue], rule: NodeRule, choice: JsonValue) -> JsonValue:

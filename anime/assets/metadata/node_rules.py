@@ -70,6 +70,7 @@ class NodeRule(BaseModel):
     beyond: str | None = None
     rows: str | None = None
     constant: str | None = None
+    settings: Mapping[str, str] = {}
     widget: str | None = None
     items: str | None = None
     shown: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""Further nodes that graphs have: what only hands on, and what a setting is called there."""
+
+from typing import Any
+
+import pytest
+
+from anime.core.graphs import Graph, Node
+from tests.unit.test_metadata_graphs import (
+    BASE,
+    GUIDED,
+    INK,
+    PROMPT,
+    encoder,
+    graph_of,
+    modelled,
+    node,
+    sampler,
+    texted,
+    told,
+)
+
+HANDING_ON: dict[str, tuple[Node, int]] = {
+    "a node that frees memory": (node("easy cleanGpuUsed", anything=["x", 0]), 0),
+    "a node that empties a cache": (node("easy clearCacheAll", anything=["x", 0]), 0),
+    "a node that unloads models": (node("UnloadModel", value=["x", 0], model=["load", 0]), 0),
+    "a reroute of a pack": (node("LayerUtility: AnyRerouter", any=["x", 0]), 0),
+    "a node that only plays a sound": (
+        node("PlaySound|pysssss", any=["x", 0], mode="always", volume=0.5, file="notify.mp3"),
+        0,
+    ),
+    "a node that waits for another": (
+        node("ImpactExecutionOrderController", signal=["no", 0], value=["x", 0]),
+        1,
+    ),
+    "a bridge that is open": (
+        node("ImpactControlBridge", value=["x", 0], mode=True, behavior="Stop"),
+        0,
+    ),
+    "a switch with the same on both sides": (
+        node("ComfySwitchNode", switch=["q", 0], on_true=["x", 0], on_false=["x", 0]),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANDING_ON)
+def test_what_a_node_only_hands_on_is_followed(name: str) -> None:
+    through, slot = HANDING_ON[name]
+    given = ["through", slot]
+    model = modelled(patch=node("Reroute", **{"": given}), through=through, x=graph_of()["load"])
+    sides = graph_of(draw=sampler(positive=given), through=through, x=encoder(PROMPT))
+    words = texted(
+        words=node("Reroute", **{"": given}),
+        through=through,
+        x=node("PrimitiveString", value=PROMPT),
+    )
+    seed = graph_of(draw=sampler(seed=given), through=through, x=node("PrimitiveInt", value=31))
+    assert [told(graph) for graph in (model, sides, words, seed)] == [BASE] * 4
+
+
+def scheduled(class_type: str) -> Graph:
+    nodes: dict[str, Any] = {
+        **GUIDED,
+        "guider": node(
+            "CFGGuider", model=["load", 0], positive=["yes", 0], negative=["no", 0], cfg=5.5
+        ),
+        "sigmas": node(class_type, steps=12, sigma_max=14.6, sigma_min=0.03),
+    }
+    return graph_of(**nodes)
+
+
+NO_NEGATIVE = {"negative_prompt": None}
+
+GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "sigmas of Karras": (scheduled("KarrasScheduler"), {}),
+    "exponential sigmas": (scheduled("ExponentialScheduler"), {"scheduler": "exponential"}),
+    "sigmas of a scheduler that no sampler knows": (
+        scheduled("AlignYourStepsScheduler"),
+        {"scheduler": None},
+    ),
+    "words that are written on the picture": (
+        graph_of(
+            what=node("PrimitiveString", value="take 3"),
+            write=node("Write on PIL image", text=["what", 0], input_image=["decode", 0]),
+            save=node("SaveImage", images=["write", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
+    "one encoding for both sides": (graph_of(draw=sampler(negative=["yes", 0])), NO_NEGATIVE),
+    "one encoding for both sides of a mask": (
+        graph_of(
+            mask=node("InpaintModelConditioning", positive=["yes", 0], negative=["yes", 0]),
+            draw=sampler(positive=["mask", 0], negative=["mask", 1], latent_image=["mask", 2]),
+        ),
+        NO_NEGATIVE,
+    ),
+    "the same words encoded once for each side": (
+        graph_of(no=encoder(PROMPT)),
+        {"negative_prompt": PROMPT},
+    ),
+    "a LoRA with a weight": (
+        modelled(
+            patch=node("CR Apply LoRA Stack", model=["load", 0], lora_stack=["stack", 0]),
+            stack=node(
+                "LoraLoaderStackedAdvanced",
+                lora_name={"content": "ink.safetensors", "image": None},
+                lora_weight=0.6,
+            ),
+        ),
+        {"loras": INK},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_tells_what_made_its_file(name: str) -> None:
+    graph, changes = GRAPHS[name]
+    assert told(graph) == {**BASE, **changes}
