@@ -98,6 +98,48 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         graph_of(no=encoder(PROMPT)),
         {"negative_prompt": PROMPT},
     ),
+    "the first context that is given something": (
+        modelled(
+            muted=node("Context (rgthree)"),
+            without=node("Context (rgthree)", base_ctx=["muted", 0]),
+            full=node("Context (rgthree)", model=["load", 0]),
+            which=node(
+                "Context Switch (rgthree)",
+                ctx_01=["muted", 0],
+                ctx_02=["without", 0],
+                ctx_03=["full", 0],
+            ),
+            patch=node("Reroute", **{"": ["which", 1]}),
+        ),
+        {},
+    ),
+    "the first context, though it has no model": (
+        modelled(
+            words=node("Context (rgthree)", clip=["load", 1]),
+            full=node("Context (rgthree)", model=["load", 0]),
+            which=node("Context Switch (rgthree)", ctx_01=["words", 0], ctx_03=["full", 0]),
+            patch=node("Reroute", **{"": ["which", 1]}),
+        ),
+        {"model": None},
+    ),
+    "a switch of WAS before it knew booleans": (
+        texted(
+            words=node(
+                "Text Input Switch", text_a=["one", 0], text_b=["two", 0], boolean_number=["n", 0]
+            ),
+            one=node("Text Multiline", text="NO"),
+            two=node("Text Multiline", text=PROMPT),
+            n=node("Logic Boolean", boolean_number=0),
+        ),
+        {},
+    ),
+    "a box whose text is given to it": (
+        texted(
+            words=node("Textbox", text="of the run before", passthrough=["t", 0]),
+            t=node("PrimitiveString", value=PROMPT),
+        ),
+        {},
+    ),
     "a LoRA with a weight": (
         modelled(
             patch=node("CR Apply LoRA Stack", model=["load", 0], lora_stack=["stack", 0]),

@@ -142,11 +142,21 @@ class GraphValues:
         if rule.switch:
             return self._chosen(node, rule)
         if rule.first_of is not None:
-            return next(iter(self._connected(node, rule.first_of)), None)
+            links = self._connected(node, rule.first_of)
+            return next((each for each in links if not self._is_void(each, _MAX_NESTED)), None)
         if rule.merges is not None:
             return self._merged(node, rule.merges, role)
         own = self.own(node, rule, role)
         return own if own is not None else next(iter(self.links(node, rule.pipe)), None)
+
+    def _is_void(self, link: JsonValue, steps_left: int) -> bool:
+        """Whether a bundle is given nothing at all, as that of a group that is muted."""
+        node = self._graph.get(link[0]) if is_link(link) else None
+        rule = None if node is None else rule_of(node["class_type"])
+        if node is None or rule is None or not (rule.outputs[:1] == ("pipe",) and steps_left):
+            return False
+        given = [value for value in node["inputs"].values() if value is not None]
+        return not rule.makes and all(self._is_void(each, steps_left - 1) for each in given)
 
     def _connected(self, node: Node, prefix: str) -> list[JsonValue]:
         names = (name for name in node["inputs"] if name.startswith(prefix))
