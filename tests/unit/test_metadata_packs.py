@@ -772,7 +772,7 @@ CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
             go_on=node("ClownsharkChainsampler_Beta", latent_image=["draw", 0], **RESUMED),
             decode=node("VAEDecode", samples=["go_on", 0], vae=["load", 2]),
         ),
-        ["31", None],
+        ["31", "31"],
         BOTH[:1],
     ),
     "samplers that go on with noise made of a picture": (
@@ -781,7 +781,7 @@ CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
             first=node("ClownsharkChainsampler_Beta", latent_image=["back", 0], **RESUMED),
             draw=node("ClownsharkChainsampler_Beta", latent_image=["first", 0], **RESUMED),
         ),
-        [None, None],
+        ["9", "9"],
         BOTH[:1],
     ),
     "noise made of a picture by a mode": (
@@ -807,3 +807,4 @@ def test_every_stage_is_told_in_its_order(name: str) -> None:
     recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
     assert ([use.seed for use in recipe.samplers], recipe.models) == (seeds, models)
     assert (recipe.prompt, recipe.seed, recipe.model) == (PROMPT, seeds[0], models[0])
+    assert recipe.steps is not None

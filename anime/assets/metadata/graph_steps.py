@@ -40,7 +40,6 @@ _SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _OF_LIST = re.compile("[,\n]")  # between names of which each picture has one
-_OF_ITSELF = frozenset({"seed", "steps", "denoise"})  # of a sampler that goes on as another began
 _SAME_MODEL = "(use same)"
 _NO_FILE = ("None", "none")
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
@@ -356,7 +355,7 @@ class StepReader:
                 held = self._in_pipe(pipe, role)
                 if held is not None:
                     return self._values.number(held, kind, names)
-            if rule.inherits and role in _OF_ITSELF:
+            if rule.inherits and role == "denoise":
                 return None
         return None
 
