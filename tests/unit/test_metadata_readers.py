@@ -673,18 +673,19 @@ JOB = "Job ID: 8323d5b0-1888-4fd7-a239-9d4bb8222ce3"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (" --ar 2:3 --no mist, fog --seed 31 --v 7", ("mist, fog", "31")),
-        (" --raw --chaos 5 --niji 6", (None, None)),
-        ("", (None, None)),
+        (" --ar 2:3 --no mist, fog --seed 31 --v 7", ("mist, fog", "31", "v 7")),
+        (" --raw --chaos 5 --niji 6", (None, None, "niji 6")),
+        (" --version 6.1 --style raw", (None, None, "v 6.1")),
+        ("", (None, None, None)),
     ],
 )
 def test_words_and_options_of_midjourney_are_told_apart(
-    options: str, said: tuple[str | None, str | None]
+    options: str, said: tuple[str | None, ...]
 ) -> None:
     text = f"a lantern, by a canal -- at night{options} {JOB}"
     recipe = recipe_of({"Description": text, "Author": "u1"})
     assert (recipe.source, recipe.prompt) == ("midjourney", "a lantern, by a canal -- at night")
-    assert (recipe.negative_prompt, recipe.seed) == said
+    assert (recipe.negative_prompt, recipe.seed, recipe.model) == said
     assert recipe.texts["Description"] == text
 
 

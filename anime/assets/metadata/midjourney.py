@@ -12,6 +12,7 @@ from anime.assets.metadata.recipe import Sampling
 
 _JOB = re.compile(r"\s*\bJob ID: ?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*$")
 _OPTION = re.compile(r"(?:^|\s)--([a-z]{1,20})(?=\s|$)")
+_VERSIONS = {"niji": "niji", "v": "v", "version": "v"}  # of its models, by their options
 _MAX_CHARS = 50_000
 
 
@@ -22,8 +23,12 @@ def sampling_of_midjourney(text: str) -> Sampling | None:
         return None
     prompt, *parts = _OPTION.split(text[: job.start()])
     options = dict(zip(parts[::2], (value.strip() for value in parts[1::2]), strict=True))
+    models = [
+        f"{name} {options[key].split()[0]}" for key, name in _VERSIONS.items() if options.get(key)
+    ]
     return Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=options.get("no") or None,
+        model=next(iter(models), None),
         seed=whole_in(options.get("seed")),
     )
