@@ -74,7 +74,7 @@ def bmab(*later: Node, **changes: dict[str, Any]) -> Graph:
     return {**graph, "save": node("BMAB Save Image", images=[last, 1], filename_prefix="kite")}
 
 
-def of_context(mode: str) -> Graph:
+def of_context(mode: str, detailer: str = "FaceDetailer 💬ED") -> Graph:
     """A sampler of Efficiency Nodes ED with settings of its own beside those of its context."""
     load = {**SETTINGS, "seed": 31, "positive": PROMPT, "negative": NEGATIVE}
     own = {**SETTINGS, "seed": 4, "cfg": 1.0, "sampler_name": "own", "scheduler": "own"}
@@ -89,7 +89,7 @@ def of_context(mode: str) -> Graph:
             **own,
         ),
         face=node(
-            "FaceDetailer 💬ED",
+            detailer,
             context=["draw", 0],
             set_seed_cfg_sampler="from context",
             steps=7,
@@ -1185,8 +1185,11 @@ def test_a_refiner_is_among_the_models_if_it_has_done_some_of_the_steps(name: st
 @pytest.mark.parametrize(
     ("mode", "seeds"), [("from context", ["31", "31"]), ("from node only", ["4", "31"])]
 )
-def test_a_detailer_with_a_context_has_the_settings_of_that(mode: str, seeds: list[str]) -> None:
-    recipe = recipe_of_graph(of_context(mode), SavedFile("kite_00001_.png"))
+@pytest.mark.parametrize("detailer", ["FaceDetailer 💬ED", "MaskDetailer 💬ED"])
+def test_a_detailer_with_a_context_has_the_settings_of_that(
+    mode: str, seeds: list[str], detailer: str
+) -> None:
+    recipe = recipe_of_graph(of_context(mode, detailer), SavedFile("kite_00001_.png"))
     assert [use.seed for use in recipe.samplers] == seeds
     assert [use.steps for use in recipe.samplers] == [12, 7]
 

@@ -195,7 +195,8 @@ class GraphValues:
         with self._nesting(node) as is_possible:
             if not is_possible:
                 return None
-            choice = self._scalar(inputs.get(str(rule.switch)), (), _MAX_CHOICE_STEPS)
+            held = next((inputs[name] for name in rule.switches if name in inputs), None)
+            choice = self._scalar(held, (), _MAX_CHOICE_STEPS)
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
         if rule.cases:
@@ -211,7 +212,7 @@ class GraphValues:
         """What a switch is given for one of its sides."""
         each = patterns.split("|")
         names = (name for pattern in each for name in inputs if fnmatchcase(name, pattern))
-        return next((inputs[name] for name in names if name != rule.switch), None)
+        return next((inputs[name] for name in names if name not in rule.switches), None)
 
     def _case(self, inputs: dict[str, JsonValue], rule: NodeRule, choice: JsonValue) -> JsonValue:
         """The input of a switch whose case the choice is; None where a case is not known."""
@@ -233,7 +234,7 @@ class GraphValues:
         for name, value in inputs.items():
             ending = _NUMBER_AT_END.search(name)
             is_numbered = ending is not None and int(ending[0]) == number
-            if is_numbered and fnmatchcase(name, pattern) and name != rule.switch:
+            if is_numbered and fnmatchcase(name, pattern) and name not in rule.switches:
                 return value
         return None
 

@@ -123,6 +123,11 @@ class NodeRule(BaseModel):
         return bool(self.pipe and self.makes) and self.passes_own
 
     @cached_property
+    def switches(self) -> tuple[str, ...]:
+        """The inputs of which one chooses: former nodes may call it otherwise."""
+        return tuple((self.switch or "").split("|"))
+
+    @cached_property
     def passes_own(self) -> bool:
         """Whether it is neither a switch nor puts several inputs together."""
         return not self.switch and self.first_of is None and self.merges is None
