@@ -140,6 +140,53 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a sampler of a pack that no rule names": (
+        graph_of(
+            draw=node(
+                "Some_SM_Sampler",
+                model=["load", 0],
+                te_cond=["yes", 0],
+                image=["photo", 0],
+                seed=31,
+                steps=12,
+                text_guidance_scale=1.0,
+            ),
+            photo=node("LoadImage", image="photo.png"),
+            save=node("SaveImage", images=["draw", 0], filename_prefix="kite"),
+        ),
+        dict.fromkeys(("prompt", "negative_prompt", "cfg", "sampler", "scheduler")),
+    ),
+    "settings that a pack that no rule names only keeps": (
+        graph_of(
+            keep=node("Some Settings", seed=4, steps=3, images=["decode", 0]),
+            save=node("SaveImage", images=["keep", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
+    "a generator with a sampler": (
+        graph_of(
+            draw=node(
+                "SomeGenerator",
+                prompt=PROMPT,
+                seed=31,
+                steps=12,
+                cfg=5.5,
+                sampler_name="dpmpp_2m",
+                scheduler="karras",
+                model="kite.safetensors",
+            ),
+            save=node("SaveImage", images=["draw", 0], filename_prefix="kite"),
+        ),
+        NO_NEGATIVE,
+    ),
+    "a voice": (
+        graph_of(
+            draw=node("Qwen3CustomVoice", model=["voice", 0], text=PROMPT, seed=31),
+            voice=node("Qwen3Loader", repo_id="kite.safetensors", local_model_path=""),
+            save=node("SaveAudio", audio=["draw", 0], filename_prefix="kite"),
+        ),
+        dict.fromkeys(("negative_prompt", "steps", "cfg", "sampler", "scheduler")),
+    ),
     "a LoRA with a weight": (
         modelled(
             patch=node("CR Apply LoRA Stack", model=["load", 0], lora_stack=["stack", 0]),

@@ -42,6 +42,7 @@ _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _OF_LIST = re.compile("[,\n]")  # between names of which each picture has one
 _SAME_MODEL = "(use same)"
 _NO_FILE = ("None", "none")
+_GUIDES, _DRAWS_WITH = re.compile("cond|embed|prompt"), re.compile("model|pipe|unet|transformer")
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
 
 T = TypeVar("T", str, int, float)
@@ -93,7 +94,12 @@ def samples(step: Origin) -> bool:
         return False
     if inputs.get("denoise") == 0:  # it hands on what it was given
         return False
-    return any(name in inputs and is_link(inputs[name]) for name in _GUIDED)
+    if any(name in inputs and is_link(inputs[name]) for name in _GUIDED):
+        return True
+    if rule.classes or _SEED.isdisjoint(inputs):
+        return False
+    given = " ".join(name for name, value in inputs.items() if is_link(value))
+    return bool(_DRAWS_WITH.search(given) and _GUIDES.search(given))  # of a pack of its own
 
 
 def is_told(step: Origin) -> bool:
@@ -310,6 +316,8 @@ class StepReader:
             loras=(*chain.from_iterable(loras), *self._loras.of_node(node, step.rule)),
             steps=self._setting([(node, step.rule)], "steps", int),
             cfg=self._setting([(node, step.rule)], "cfg", float),
+            sampler=self._setting([(node, step.rule)], "sampler", str),
+            scheduler=self._setting([(node, step.rule)], "scheduler", str),
             guidance=self._setting([(node, step.rule)], "guidance", float),
             lyrics=text("lyrics"),
         )
