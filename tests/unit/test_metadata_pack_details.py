@@ -79,7 +79,7 @@ def of_context(mode: str, detailer: str = "FaceDetailer 💬ED") -> Graph:
     load = {**SETTINGS, "seed": 31, "positive": PROMPT, "negative": NEGATIVE}
     own = {**SETTINGS, "seed": 4, "cfg": 1.0, "sampler_name": "own", "scheduler": "own"}
     return saved(
-        ["face", 1],
+        ["face", 2 if "SEGS" in detailer else 1],
         load=node("Efficient Loader 💬ED", ckpt_name={"content": "kite.safetensors"}, **load),
         draw=node(
             "KSampler (Efficient) 💬ED",
@@ -1185,7 +1185,9 @@ def test_a_refiner_is_among_the_models_if_it_has_done_some_of_the_steps(name: st
 @pytest.mark.parametrize(
     ("mode", "seeds"), [("from context", ["31", "31"]), ("from node only", ["4", "31"])]
 )
-@pytest.mark.parametrize("detailer", ["FaceDetailer 💬ED", "MaskDetailer 💬ED"])
+@pytest.mark.parametrize(
+    "detailer", ["FaceDetailer 💬ED", "MaskDetailer 💬ED", "Detailer (SEGS) 💬ED"]
+)
 def test_a_detailer_with_a_context_has_the_settings_of_that(
     mode: str, seeds: list[str], detailer: str
 ) -> None:
