@@ -133,6 +133,42 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a text whose commas at its end are cut": (
+        texted(words=node("Simple Text 💬ED", text=f"{PROMPT},\n")),
+        {},
+    ),
+    "a text that is put before another": (
+        texted(
+            words=node("Simple Text 💬ED", text=PROMPT, text_a=["t", 0]),
+            t=node("PrimitiveString", value="dusk"),
+        ),
+        {"prompt": None},
+    ),
+    "a text that is trimmed, by a node that no rule names": (
+        texted(words=node("Trim Text _O", text=f" {PROMPT} ")),
+        {"prompt": None},
+    ),
+    "a text that is only displayed": (
+        texted(
+            words=node("DisplayAny", input=["t", 0], mode="raw value"),
+            t=node("Fooocus positive", positive=PROMPT),
+        ),
+        {},
+    ),
+    "words that a style of PhotoMaker is put to": (
+        graph_of(
+            yes=encoder(["style", 0]),
+            no=encoder(["style", 1]),
+            style=node("PhotoMakerStyles", style_name="Neon", positive=PROMPT, negative="grain"),
+        ),
+        {},
+    ),
+    "a loader with a switch": (
+        graph_of(
+            load=node("CheckpointLoaderSimpleWithSwitch", ckpt_name="kite.safetensors", load=True)
+        ),
+        {},
+    ),
     "a box whose text is given to it": (
         texted(
             words=node("Textbox", text="of the run before", passthrough=["t", 0]),
