@@ -169,6 +169,102 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "frames in reverse": (
+        graph_of(
+            turn=node("ReverseImageBatch", images=["decode", 0]),
+            save=node("SaveImage", images=["turn", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
+    "details of a photo on a picture": (
+        graph_of(
+            photo=node("LoadImage", image="photo.png"),
+            mix=node("easy imageDetailTransfer", target=["decode", 0], source=["photo", 0]),
+            save=node("SaveImage", images=["mix", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
+    "one of several conditionings": (
+        graph_of(
+            which=node("Conditioning Switch (JPS)", select=2, con_1=["no", 0], con_2=["yes", 0]),
+            draw=sampler(positive=["which", 0]),
+        ),
+        {},
+    ),
+    "the input that a switch names": (
+        graph_of(
+            other=sampler(seed=5, positive=["no", 0]),
+            which=node(
+                "CR Hires Fix Process Switch",
+                Input="image_upscale",
+                latent_upscale=["other", 0],
+                image_upscale=["draw", 0],
+            ),
+            decode=node("VAEDecode", samples=["which", 0], vae=["load", 2]),
+        ),
+        {},
+    ),
+    "the input that a switch names with a blank": (
+        graph_of(
+            photo=node("LoadImage", image="photo.png"),
+            which=node(
+                "CR Batch Process Switch",
+                Input="image batch",
+                image=["photo", 0],
+                image_batch=["decode", 0],
+            ),
+            save=node("SaveImage", images=["which", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
+    "a switch of Fill-Nodes": (
+        graph_of(
+            which=node("FL_Switch", switch=False, on_true=["no", 0], on_false=["yes", 0]),
+            draw=sampler(positive=["which", 0]),
+        ),
+        {},
+    ),
+    "settings and sides in pipes of JPS": (
+        graph_of(
+            draw=sampler(
+                model=["sides", 1],
+                positive=["sides", 5],
+                negative=["sides", 6],
+                seed=["sides", 9],
+                steps=["settings", 5],
+                cfg=["settings", 7],
+                sampler_name=["settings", 3],
+                scheduler=["settings", 4],
+            ),
+            sides=node(
+                "SDXL Fundamentals MultiPipe (JPS)",
+                model_base=["load", 0],
+                model_refiner=["second", 0],
+                pos_base=["yes", 0],
+                neg_base=["no", 0],
+                pos_refiner=["no", 0],
+                seed=31,
+            ),
+            second=node("CheckpointLoaderSimple", ckpt_name="refiner.safetensors"),
+            settings=node("SDXL Basic Settings Pipe (JPS)", sdxl_basic_settings=["typed", 0]),
+            typed=node(
+                "SDXL Basic Settings (JPS)",
+                sampler_name="dpmpp_2m",
+                scheduler="karras",
+                steps_total=12,
+                base_percentage=80,
+                cfg_base=5.5,
+                cfg_refiner=3.0,
+            ),
+        ),
+        {},
+    ),
+    "an example of a LoRA that was left": (
+        modelled(
+            patch=node("LoraSyntaxProcessor", model=["load", 0], text="<lora:filename:weight>")
+        ),
+        {},
+    ),
     "a box whose text is given to it": (
         texted(
             words=node("Textbox", text="of the run before", passthrough=["t", 0]),

@@ -188,7 +188,7 @@ class GraphValues:
 
     def _chosen(self, node: Node, rule: NodeRule) -> JsonValue:
         """The input that a switch passes on; None where only a run would show which."""
-        inputs = node["inputs"]
+        inputs: dict[str, JsonValue] = node["inputs"]
         if not rule.branch and not rule.on_true:  # of a pack that no rule names
             links = self._connected(node, "")
             return links[0] if len(links) == 1 else None
@@ -199,6 +199,9 @@ class GraphValues:
             choice = self._scalar(held, (), _MAX_CHOICE_STEPS)
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
+            named = str(choice).replace(" ", "_")
+            if named in inputs and named not in rule.switches:
+                return inputs[named]
         if rule.cases:
             return self._case(inputs, rule, choice)
         if rule.branch:

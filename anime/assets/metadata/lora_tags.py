@@ -10,6 +10,7 @@ from itertools import islice
 from anime.assets.metadata.recipe import LoraUse
 
 _TAG = re.compile(r"<(?:lora|lyco|lycoris):([^<>]{1,700})>", re.IGNORECASE)
+_EXAMPLE = re.compile("filename:(?:weight|multiplier)")  # as nodes show it until one is typed
 _MAX_LORAS = 64
 
 
@@ -20,6 +21,8 @@ def loras_in_tags(text: str) -> Iterator[LoraUse]:
     [LoraUse(name='ink', strength=0.8)]
     """
     for found in islice(_TAG.finditer(text), _MAX_LORAS):
+        if _EXAMPLE.fullmatch(found[1]):
+            continue
         name, *given = found[1].split(":")
         plain = [each for each in given if "=" not in each]
         named = dict(each.split("=", 1) for each in given if "=" in each)
