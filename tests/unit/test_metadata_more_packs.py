@@ -319,6 +319,13 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         dict.fromkeys(("negative_prompt", "steps", "cfg", "sampler", "scheduler")),
     ),
+    "steps that are a sigma": (
+        graph_of(
+            draw=sampler(steps=["sigma", 0]),
+            sigma=node("BNK_GetSigma", model=["load", 0], steps=20, start_at_step=0, end_at_step=9),
+        ),
+        {"steps": None},
+    ),
     "a LoRA with a weight": (
         modelled(
             patch=node("CR Apply LoRA Stack", model=["load", 0], lora_stack=["stack", 0]),

@@ -275,6 +275,20 @@ NETWORK = (
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
         (
+            'a\nSteps: 3, Hashes: {"vae": "735e4c3a44", "model": "67ab2fd8ec"}, Version: v1.10.1',
+            {"model": None, "model_hash": "67ab2fd8ec"},
+        ),
+        (
+            'a\nSteps: 3, Hashes: {"Model:kite": "67ab2fd8ec", "model": "67ab2fd8ec"}',
+            {"model": "kite", "model_hash": "67ab2fd8ec"},
+        ),
+        (
+            'a\nSteps: 3, Hashes: {"Model:a": "67ab2fd8ec", "Model:b": "1", "model": "67ab2fd8ec"}',
+            {"model": None, "model_hash": "67ab2fd8ec"},
+        ),
+        ('a\nSteps: 3, Hashes: {"model": ""}', {"model": None, "model_hash": None}),
+        ('a\nSteps: 3, Hashes: {"model": ', {"model": None, "model_hash": None}),
+        (
             "b\nNegative prompt: c\nRaw prompt: a, Raw negative prompt:, Seed: 3, Version: Fooocus",
             {"prompt": "a", "negative_prompt": None},
         ),

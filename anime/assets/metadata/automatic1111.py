@@ -37,6 +37,7 @@ _SAMPLED = re.compile("hires|refine")  # not if a picture was only made larger
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _AIR = re.compile(r"urn:air:\w{1,50}:(\w{1,50}):.{1,300}")
+_HASH = re.compile("[0-9a-fA-F]{8,64}")
 _JSON = json.JSONDecoder()
 
 
@@ -67,6 +68,7 @@ def parameters_of(text: str) -> Sampling | None:
         negative = settings.get("raw negative prompt", negative)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
+    hashed = _hashed(settings.get("hashes", ""))
     listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
     loras = _loras_in(prompt, settings.get("hires prompt", "")) or listed or resources.loras
     varied = varied_in(settings)
@@ -76,8 +78,8 @@ def parameters_of(text: str) -> Sampling | None:
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
-        model=_named(settings, "model") or settings.get("unet") or resources.model,
-        model_hash=_named(settings, "model hash"),
+        model=_named(settings, "model") or settings.get("unet") or resources.model or hashed.model,
+        model_hash=_named(settings, "model hash") or hashed.model_hash,
         loras=(*loras, *_networks(settings)),
         sampler=_sampler(settings.get("sampler")),
         scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
@@ -263,6 +265,24 @@ def _loras_by_name(settings: dict[str, str]) -> tuple[LoraUse, ...]:
     """LoRAs that SD.Next has loaded, also those of which the prompt says nothing any more."""
     names = settings.get("lora networks", "").split(",")
     return tuple(LoraUse(name=name.strip()) for name in names if name.strip())
+
+
+def _hashed(text: str) -> Sampling:
+    """The model of `{"model": its hash}`, as Civitai's extension lists; savers also name it there.
+
+    >>> _hashed('{"Model:kite": "0a1b2c3d4e", "model": "0a1b2c3d4e"}').model
+    'kite'
+    """
+    try:
+        listed: JsonValue = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        listed = {}
+    hashes = listed if isinstance(listed, dict) else {}
+    own = str(hashes.get("model"))
+    if not _HASH.fullmatch(own):
+        return Sampling()
+    names = [name[len("model:") :] for name in hashes if name.lower().startswith("model:")]
+    return Sampling(model=names[0] if len(names) == 1 else None, model_hash=own)
 
 
 def _resources(text: str) -> Sampling:
