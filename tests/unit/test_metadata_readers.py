@@ -152,6 +152,10 @@ AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:checkpoint:civitai:101055@128078"},
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
 ]
+LISTED = (  # by Draw Things
+    "Seed Mode: Scale Alike, LoRA 1 Model: ink.ckpt, LoRA 1 Weight: 0.8, "
+    "LoRA 2 Model: dry.ckpt, LoRA 2 Weight: 0.0"
+)
 SD_NEXT = "a\nNegative prompt: \nSteps: 3, Seed: 1, Model: kite, App: SD.Next, Operations: txt2img"
 NOT_TOLD = "Steps: 20, CFG Scale: 8.0, Seed: 0, Model hash: ab12, Model: kite, Version: ComfyUI"
 REFINED = "Hires steps: 9, Hires sampler: UniPC, Hires CFG scale: 5"
@@ -286,6 +290,14 @@ NETWORK = (
             'a\nSteps: 3, Hashes: {"Model:a": "67ab2fd8ec", "Model:b": "1", "model": "67ab2fd8ec"}',
             {"model": None, "model_hash": "67ab2fd8ec"},
         ),
+        (
+            "T5 Prompt: a long\nstory\nCLIP Prompt: a kite\nSteps: 3, CFG scale: 1, Guidance: 3.5",
+            {"prompt": "a kite\na long\nstory", "cfg": 1, "guidance": 3.5},
+        ),
+        (
+            "T5 Prompt: a\nCLIP Prompt: a\nSteps: 3, Guidance: 7.5",
+            {"prompt": "a", "cfg": None, "guidance": None},
+        ),
         ('a\nSteps: 3, Hashes: {"model": ""}', {"model": None, "model_hash": None}),
         ('a\nSteps: 3, Hashes: {"model": ', {"model": None, "model_hash": None}),
         (
@@ -314,6 +326,10 @@ NETWORK = (
             {"prompt": "a", "negative_prompt": "b, c", "cfg": 4.5},
         ),
         ("-b\nSteps: 3, Guidance Scale: 4.5", {"prompt": None, "negative_prompt": "b"}),
+        (
+            f"<lora:soft:1>\nSteps: 3, Guidance Scale: 4.5, {LISTED}",
+            {"prompt": "<lora:soft:1>", "loras": (LoraUse(name="ink.ckpt", strength=0.8),)},
+        ),
         ("a\n-b\nSteps: 3, CFG scale: 4.5", {"prompt": "a\n-b"}),
         (
             f"{SECOND_PASS}, Hires checkpoint: gull, Refiner: tern",

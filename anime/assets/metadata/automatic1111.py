@@ -7,7 +7,8 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anythi
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge 2.0, SD.Next of July
 2026 (`create_infotext`), stable-diffusion.cpp of August 2026 (`get_image_params`), Fooocus 2.5
 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving nodes
-after the same fashion, the extension Additional Networks of May 2023, Krita AI Diffusion.
+after the same fashion (SaveImageWithMetaDataUniversal 1.3), the extension Additional Networks of
+May 2023, Krita AI Diffusion.
 """
 
 import json
@@ -30,6 +31,7 @@ _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _NETWORK = re.compile(r"addnet model (\d{1,2})")
 _NETWORK_HASH = re.compile(r"\s*\([0-9a-fA-F]{1,64}\)$")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
+_LORA_OF_DRAW_THINGS = re.compile(r"lora (\d{1,3}) model")
 _SECOND_PASS = frozenset(
     {"hires steps", "hires upscale", "hires upscaler", "hires resize", "first pass size"}
 )
@@ -37,6 +39,7 @@ _SAMPLED = re.compile("hires|refine")  # not if a picture was only made larger
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _AIR = re.compile(r"urn:air:\w{1,50}:(\w{1,50}):.{1,300}")
+_ENCODED = re.compile("T5 Prompt: (.*?)\nCLIP Prompt: (.*)", re.DOTALL)
 _HASH = re.compile("[0-9a-fA-F]{8,64}")
 _JSON = json.JSONDecoder()
 
@@ -69,23 +72,22 @@ def parameters_of(text: str) -> Sampling | None:
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
     hashed = _hashed(settings.get("hashes", ""))
-    listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
-    loras = _loras_in(prompt, settings.get("hires prompt", "")) or listed or resources.loras
     varied = varied_in(settings)
     steps = whole_in(settings.get("steps")) or None  # Krita says 0 of what it does not know
     cfg = number_in(settings.get("cfg scale") or settings.get("guidance scale"))
+    beside_cfg = settings.get("guidance") if "cfg scale" in settings else None
     said = Sampling(
-        prompt=prompt.strip() or None,
+        prompt=_of_encoders(prompt.strip()) or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
         model=_named(settings, "model") or settings.get("unet") or resources.model or hashed.model,
         model_hash=_named(settings, "model hash") or hashed.model_hash,
-        loras=(*loras, *_networks(settings)),
+        loras=(*(_loras_told(settings, prompt) or resources.loras), *_networks(settings)),
         sampler=_sampler(settings.get("sampler")),
         scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
         steps=steps,
         cfg=None if cfg == 0 and "steps" in settings and steps is None else cfg,
-        guidance=number_in(settings.get("distilled cfg scale")),
+        guidance=number_in(settings.get("distilled cfg scale") or beside_cfg),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
     )
@@ -182,6 +184,12 @@ def _prompts(text: str) -> tuple[str, str]:
     return "\n".join(prompt), "\n".join(negative)
 
 
+def _of_encoders(prompt: str) -> str:
+    """What SaveImageWithMetaDataUniversal says was encoded twice, in the order of a graph's."""
+    found = _ENCODED.fullmatch(prompt)
+    return "\n".join(dict.fromkeys((found[2].strip(), found[1].strip()))) if found else prompt
+
+
 def _settings(line: str) -> dict[str, str]:
     """The comma separated settings; a value that holds a comma is JSON: a text, list or object."""
     found: dict[str, str] = {}
@@ -216,6 +224,15 @@ def _value(rest: str) -> tuple[str, str]:
     return plain.strip(), following.lstrip()
 
 
+def _loras_told(settings: dict[str, str], prompt: str) -> tuple[LoraUse, ...]:
+    """LoRAs that the prompts call, else those that are listed; Draw Things knows no calls."""
+    if "seed mode" in settings:
+        return _loras_of_draw_things(settings)
+    called = _loras_in(prompt, settings.get("hires prompt", ""))
+    listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
+    return called or listed
+
+
 def _loras_in(prompt: str, of_second_pass: str) -> tuple[LoraUse, ...]:
     """LoRAs that the prompts call; of those that both do, as the first pass has it."""
     called = tuple(loras_in_tags(prompt))
@@ -245,6 +262,16 @@ def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
             strength=number_in(settings.get(f"lora_{number} strength model")),
         )
         for number in numbers
+    )
+
+
+def _loras_of_draw_things(settings: dict[str, str]) -> tuple[LoraUse, ...]:
+    """LoRAs that Draw Things lists as `LoRA 1 Model`, `LoRA 1 Weight`."""
+    found = (_LORA_OF_DRAW_THINGS.fullmatch(name) for name in settings)
+    return acting(
+        LoraUse(name=settings[each[0]], strength=number_in(settings.get(f"lora {each[1]} weight")))
+        for each in found
+        if each
     )
 
 
