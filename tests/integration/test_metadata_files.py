@@ -241,6 +241,17 @@ def test_exif_that_a_png_keeps_as_a_text_is_read(tmp_path: Path, name: str) -> N
     assert inspect_file(draw(tmp_path / "b.png", texts=broken)).texts == {}
 
 
+def test_each_comment_of_a_jpeg_is_read(tmp_path: Path) -> None:
+    """As converters write them that keep a PNG's texts."""
+    path = tmp_path / "once.jpg"
+    picture().save(path)
+    start, rest = path.read_bytes()[:2], path.read_bytes()[2:]
+    for text in (f"parameters: {PARAMETERS}", f"prompt: {json.dumps(GRAPH)}", "Extra: words"):
+        start += b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text.encode()
+    path.write_bytes(start + rest)
+    assert inspect_file(path).texts == {"prompt": json.dumps(GRAPH), "parameters": PARAMETERS}
+
+
 def test_xmp_in_a_png_is_read(tmp_path: Path) -> None:
     info = PngInfo()
     info.add_itxt("XML:com.adobe.xmp", f"<a xmlns:b='urn:b' b:parameters='{PARAMETERS}'/>")

@@ -152,6 +152,7 @@ AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:checkpoint:civitai:101055@128078"},
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
 ]
+IN_LINES = "Seed: 1\nSteps: 3\nCFG scale: 7.00\nSampler: euler\nScheduler: karras"
 LISTED = (  # by Draw Things
     "Seed Mode: Scale Alike, LoRA 1 Model: ink.ckpt, LoRA 1 Weight: 0.8, "
     "LoRA 2 Model: dry.ckpt, LoRA 2 Weight: 0.0"
@@ -294,6 +295,27 @@ NETWORK = (
             "T5 Prompt: a long\nstory\nCLIP Prompt: a kite\nSteps: 3, CFG scale: 1, Guidance: 3.5",
             {"prompt": "a kite\na long\nstory", "cfg": 1, "guidance": 3.5},
         ),
+        (
+            f"Positive prompt:\na\nNegative prompt:\nb\nModel: kite\n{IN_LINES}",
+            {"negative_prompt": "b"},
+        ),
+        (
+            f"Positive prompt:\nunknown\nNegative prompt:\nunknown\nModel: unknown\n{IN_LINES}",
+            {"prompt": None, "negative_prompt": None, "model": None},
+        ),
+        (
+            "Positive prompt:\na\nNegative prompt:\nModel: x\n\nModel: kite\nSeed: -1",
+            {"negative_prompt": "Model: x", "model": "kite", "seed": None},
+        ),
+        (
+            "a\nNegative prompt: b, c, Steps: 3, Sampler: Euler, Scheduler type: beta, Seed: 1",
+            {"prompt": "a", "negative_prompt": "b, c", "scheduler": "beta"},
+        ),
+        (
+            "a, Negative prompt: b Steps: 3, Sampler: Euler, Seed: 1",  # line breaks were lost
+            {"prompt": "a,", "negative_prompt": "b", "steps": 3},
+        ),
+        ("a Steps: 3, Seed: 1, Size: 8x9", {"prompt": "a", "negative_prompt": None, "width": 8}),
         (
             "T5 Prompt: a\nCLIP Prompt: a\nSteps: 3, Guidance: 7.5",
             {"prompt": "a", "cfg": None, "guidance": None},
@@ -774,6 +796,7 @@ def test_a_comment_in_utf_16_is_read_in_either_order(text: str, order: str) -> N
         b"ASCII\0\0\0" + "Steps: 3".encode("utf-16-be"),
         "夜\nSteps: 3".encode().decode("latin-1"),  # as Pillow reads a text
         "夜\nSteps: 3",
+        b"parameters: Steps: 3",  # of a JPEG that was a PNG
     ],
 )
 def test_a_comment_is_read_whatever_it_calls_its_encoding(comment: bytes | str) -> None:

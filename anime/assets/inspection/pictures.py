@@ -33,6 +33,7 @@ _FORMATS = {
 _DECODED_PIXELS = 2**30  # of all frames together: a few seconds; the rest are only counted
 _MILLISECONDS = 1000
 _CAPTION = (2, 120)  # of IPTC
+_MAX_COMMENTS = 16
 
 
 def read_picture(stream: BinaryIO, name: str, media_type: str, *, size: int) -> MediaFacts:
@@ -97,17 +98,26 @@ def orientation_of(picture: Image.Image) -> int:
     return 1
 
 
+def _comments(picture: ImageFile.ImageFile) -> list[object]:
+    """The last comment first; a JPEG that was a PNG may have one for each of its texts."""
+    segments: list[tuple[str, bytes]] = getattr(picture, "applist", [])
+    several = [segment for marker, segment in reversed(segments) if marker == "COM"]
+    several.sort(key=lambda segment: not segment.startswith(b"parameters: "))
+    return [*several[:_MAX_COMMENTS]] or [picture.info.get("comment")]
+
+
 def picture_texts(picture: ImageFile.ImageFile) -> dict[str, str]:
     """The texts in its EXIF, XMP, IPTC caption and comments; none of those that are broken."""
     texts: dict[str, str] = {}
     with suppress(Exception):  # as above; the picture may be whole
         exif = picture.getexif()
         texts = exif_texts({**exif, **exif.get_ifd(ExifTags.IFD.Exif)})
-    for name in ("xmp", "XML:com.adobe.xmp", "comment"):
-        value = picture.info.get(name)
+    for name in ("xmp", "XML:com.adobe.xmp"):
         with suppress(Exception):
-            found = xmp_texts(value) if name != "comment" else comment_texts(value)
-            texts = {**found, **texts}
+            texts = {**xmp_texts(picture.info.get(name)), **texts}
+    for comment in _comments(picture):
+        with suppress(Exception):
+            texts = {**comment_texts(comment), **texts}
     with suppress(Exception):
         caption = (IptcImagePlugin.getiptcinfo(picture) or {})[_CAPTION]
         if isinstance(caption, bytes):

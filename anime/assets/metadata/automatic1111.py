@@ -7,8 +7,8 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anythi
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge 2.0, SD.Next of July
 2026 (`create_infotext`), stable-diffusion.cpp of August 2026 (`get_image_params`), Fooocus 2.5
 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving nodes
-after the same fashion (SaveImageWithMetaDataUniversal 1.3), the extension Additional Networks of
-May 2023, Krita AI Diffusion.
+after the same fashion (SaveImageWithMetaDataUniversal 1.3, SageUtils of August 2026, WLSH of June
+2024), the extension Additional Networks of May 2023, Krita AI Diffusion.
 """
 
 import json
@@ -39,6 +39,8 @@ _SAMPLED = re.compile("hires|refine")  # not if a picture was only made larger
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _AIR = re.compile(r"urn:air:\w{1,50}:(\w{1,50}):.{1,300}")
+_SCHEDULERS = ("schedule type", "scheduler type", "scheduler")
+_JOINED = re.compile(r"(.*\S)\s(Steps: \d{1,6}, (?:Sampler|Seed|Size|CFG scale): .*)")
 _ENCODED = re.compile("T5 Prompt: (.*?)\nCLIP Prompt: (.*)", re.DOTALL)
 _HASH = re.compile("[0-9a-fA-F]{8,64}")
 _JSON = json.JSONDecoder()
@@ -84,7 +86,7 @@ def parameters_of(text: str) -> Sampling | None:
         model_hash=_named(settings, "model hash") or hashed.model_hash,
         loras=(*(_loras_told(settings, prompt) or resources.loras), *_networks(settings)),
         sampler=_sampler(settings.get("sampler")),
-        scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
+        scheduler=next(filter(None, map(settings.get, _SCHEDULERS)), None),
         steps=steps,
         cfg=None if cfg == 0 and "steps" in settings and steps is None else cfg,
         guidance=number_in(settings.get("distilled cfg scale") or beside_cfg),
@@ -159,8 +161,18 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
     The settings are the last line, if it holds some; else the last that begins with Steps, as
     templates may come behind it.
     """
+    if text.startswith("Positive prompt:\n"):
+        before, settings = _divide_lines(text.rstrip().removeprefix("Positive prompt:\n"))
+        if settings:
+            return before, settings
+    if "\n" not in text:  # as an attribute of XMP has none
+        text = text.replace(" Negative prompt: ", "\nNegative prompt: ", 1)
     before, _, last = text.rstrip().rpartition("\n")
-    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith(("Steps: ", *_TEMPLATES)):
+    is_whole = last.startswith(("Steps: ", *_TEMPLATES))
+    joined = None if is_whole else _JOINED.fullmatch(last)
+    if joined and len(joined[2]) <= _MAX_SETTINGS_CHARS:
+        return f"{before}\n{joined[1].removesuffix(',')}", _settings(joined[2])  # of SageUtils
+    if len(last) <= _MAX_SETTINGS_CHARS and not is_whole:
         settings = _settings(last)
         if len(settings) >= _LEAST_PAIRS and _is_of_sampling(settings):
             return before, settings
@@ -169,6 +181,18 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
         return text, None
     line = text[at : at + _MAX_SETTINGS_CHARS].strip().partition("\n")[0]
     return text[: max(0, at - 1)], _settings(line)
+
+
+def _divide_lines(text: str) -> tuple[str, dict[str, str]]:
+    """The same of WLSH's saving nodes, which give each setting a line, from the model on."""
+    words, model, settings = text.rpartition("\nModel: ")
+    prompt, negative, unwanted = words.partition("\nNegative prompt:\n")
+    lines = [line.partition(": ") for line in f"Model: {settings}".split("\n")]
+    if not model or not negative or not all(colon for _, colon, _ in lines):
+        return text, {}
+    told = {name.lower(): value.strip() for name, _, value in lines[:_MAX_SETTINGS]}
+    given = ("" if words.strip() == _NOT_TOLD else words for words in (prompt, unwanted))
+    return "\nNegative prompt: ".join(given), told
 
 
 def _prompts(text: str) -> tuple[str, str]:

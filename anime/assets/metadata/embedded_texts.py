@@ -60,6 +60,7 @@ def comment_texts(value: object) -> dict[str, str]:
     {'parameters': 'a cat'}
     """
     text = _decoded_comment(value).removeprefix("parameters\0")  # of stable-diffusion.cpp
+    text = text.removeprefix("parameters: ")  # of converters that name a PNG's text
     together = _labelled(text, is_free=True) or texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 
