@@ -319,6 +319,13 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         dict.fromkeys(("negative_prompt", "steps", "cfg", "sampler", "scheduler")),
     ),
+    "a script that no sampler is given": (
+        {
+            "script": node("HighRes-Fix Script", hires_steps=5, denoise=0.5),
+            **graph_of(save=node("PreviewImage", images=["decode", 0])),
+        },
+        {},
+    ),
     "steps that are a sigma": (
         graph_of(
             draw=sampler(steps=["sigma", 0]),

@@ -23,6 +23,7 @@ _SEPARATOR = re.compile(r"[_.\-\s]|$")
 _TEMPORARY = re.compile(r"ComfyUI_temp_", re.IGNORECASE)
 _OFF = (False, "false", "Hide", "Preview", "Preview&Choose", "Sender", "Disabled", "None")
 _SHOWS = re.compile(r"preview|show|view|display|compar|decode|debug|print|sampler", re.IGNORECASE)
+_SCRIPT = " Script"  # of Efficiency Nodes, which does nothing unless a sampler is given it
 _MESH = "mesh"
 _KINDS_IN_CLASS = {
     "audio": re.compile(r"audio|sound|music|mp3|flac|opus", re.IGNORECASE),
@@ -79,7 +80,9 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
         for value in node["inputs"].values()
         if isinstance(value, list) and is_link(value)
     }
-    last = [node_id for node_id in graph if node_id not in used and node_id not in previews]
+    others = used.union(previews)
+    others.update(key for key, node in graph.items() if node["class_type"].endswith(_SCRIPT))
+    last = [node_id for node_id in graph if node_id not in others]
     if savers:
         unknown = {node_id: graph[node_id] for node_id in last if _may_save(graph[node_id])}
         yield _of_kind({**savers, **unknown}, saved)
