@@ -69,6 +69,53 @@ def scheduled(class_type: str) -> Graph:
     return graph_of(**nodes)
 
 
+def of_sage(**changes: Node) -> Graph:
+    """As people put it together of SageUtils' nodes."""
+    nodes: dict[str, Any] = {
+        "pick": node("Sage_CheckpointSelector", ckpt_name="kite.safetensors"),
+        "stack": node(
+            "Sage_TripleQuickLoraStack",
+            enabled_1=False,
+            lora_1_name="dry.safetensors",
+            model_1_weight=1.0,
+            enabled_2=True,
+            lora_2_name="ink.safetensors",
+            model_2_weight=0.6,
+        ),
+        "load": node("Sage_ModelLoraStackLoader", model_info=["pick", 0], lora_stack=["stack", 0]),
+        "words": node("Sage_SetText", prefix=["before", 0], str=PROMPT[2:]),
+        "before": node("Sage_SetText", str=PROMPT[:2]),
+        "unwanted": node("Sage_SetText", str=BASE["negative_prompt"]),
+        "both": node(
+            "Sage_DualCLIPTextEncode",
+            clip=["load", 1],
+            pos=["words", 0],
+            neg=["unwanted", 0],
+            clean=False,
+        ),
+        "settings": node(
+            "Sage_SamplerInfo",
+            seed=31,
+            steps=12,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+        "draw": node(
+            "Sage_KSamplerTiledDecoder",
+            model=["load", 0],
+            sampler_info=["settings", 0],
+            positive=["both", 0],
+            negative=["both", 1],
+            latent_image=["empty", 0],
+            vae=["load", 2],
+            denoise=1.0,
+        ),
+        "save": node("Sage_SaveImageWithMetadata", images=["draw", 1], filename_prefix="kite"),
+    }
+    return graph_of(**{**nodes, **changes})
+
+
 NO_NEGATIVE = {"negative_prompt": None}
 
 GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
@@ -318,6 +365,44 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
             save=node("SaveAudio", audio=["draw", 0], filename_prefix="kite"),
         ),
         dict.fromkeys(("negative_prompt", "steps", "cfg", "sampler", "scheduler")),
+    ),
+    "nodes of SageUtils": (of_sage(), {"loras": INK}),
+    "nodes of SageUtils that clean the words": (
+        of_sage(both=node("Sage_DualCLIPTextEncode", pos=["words", 0], clean=True)),
+        {"loras": INK, "prompt": None, "negative_prompt": None},
+    ),
+    "a LoRA of SageUtils": (
+        of_sage(
+            stack=node(
+                "Sage_LoraStack",
+                enabled=True,
+                lora_name="ink.safetensors",
+                model_weight=0.6,
+                clip_weight=1.0,
+            ),
+            load=node(
+                "Sage_ModelLoraStackLoader", model_info=["bundle", 0], lora_stack=["stack", 0]
+            ),
+            bundle=node("Sage_UnetClipVaeToModelInfo", unet_info=["pick", 0]),
+            pick=node("Sage_UNETSelector", unet_name="kite.safetensors", weight_dtype="default"),
+        ),
+        {"loras": INK},
+    ),
+    "a stack of Primere": (
+        modelled(
+            patch=node(
+                "PrimereLORA",
+                model=["load", 0],
+                use_lora_1=True,
+                lora_1="ink.safetensors",
+                lora_1_model_weight=0.6,
+                lora_1_clip_weight=0.9,
+                use_lora_2=False,
+                lora_2="dry.safetensors",
+                lora_2_model_weight=1.0,
+            ),
+        ),
+        {"loras": INK},
     ),
     "a script that no sampler is given": (
         {

@@ -21,12 +21,13 @@ _STRENGTHS = (
     "strength",
     "lora_model_strength",
     "model_strength",
+    "model_weight",
     "lora_strength",
     "lora_weight",
     "weight",
     "llm_strength",
 )
-_CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength")
+_CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength", "clip_weight")
 _ON_CLIP = (
     "clip_weight_{}",
     "clip_str_{}",
@@ -34,6 +35,7 @@ _ON_CLIP = (
     "clip_strength_{}",
     "lora_{}_clip_strength",
     "lora{}_clip_strength",
+    "lora_{}_clip_weight",
 )
 _LISTED_ON_CLIP = ("strengthTwo", "clipStrength", "strength_clip")
 _NUMBERED = re.compile(r"lora(?:_name)?_?(\d{1,3})(?:_name)?")
@@ -51,6 +53,7 @@ _COMMON = NumberedLoras(
         "lora_{}_strength",
         "lora{}_model_strength",
         "lora_{}_model_strength",
+        "lora_{}_model_weight",
     ),
 )
 _HOOKS = ("hooks", "prev_hooks", "hooks_A", "hooks_B", "hooks_C", "hooks_D")
