@@ -366,6 +366,35 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         dict.fromkeys(("negative_prompt", "steps", "cfg", "sampler", "scheduler")),
     ),
+    "words for both encoders, of both sides": (
+        graph_of(
+            both=node(
+                "CLIP Positive-Negative XL (WLSH)",
+                clip=["load", 1],
+                positive_g=PROMPT,
+                positive_l="soft",
+                negative_g=BASE["negative_prompt"],
+                negative_l=BASE["negative_prompt"],
+            ),
+            draw=sampler(positive=["both", 0], negative=["both", 1]),
+        ),
+        {"prompt": f"{PROMPT}\nsoft"},
+    ),
+    "the seed of the run before": (
+        graph_of(draw=sampler(seed=["seeds", 2]), seeds=node("Bjornulf_GlobalSeedManager", seed=5)),
+        {"seed": None},
+    ),
+    "a text whose lines a node numbers": (
+        texted(words=node("Bjornulf_AddLineNumbers", text=PROMPT)),
+        {"prompt": None},
+    ),
+    "a checkpoint that was chosen by its picture": (
+        graph_of(
+            load=node("PrimereCKPTLoader", ckpt_name=["pick", 0], use_yaml=False),
+            pick=node("PrimereVisualCKPT", base_model="kite.safetensors", show_modal=True),
+        ),
+        {},
+    ),
     "nodes of SageUtils": (of_sage(), {"loras": INK}),
     "nodes of SageUtils that clean the words": (
         of_sage(both=node("Sage_DualCLIPTextEncode", pos=["words", 0], clean=True)),
