@@ -395,6 +395,18 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "nodes of Chibi": (
+        graph_of(
+            load=node("Loader", Checkpoint="kite.safetensors", Vae="Included"),
+            yes=node(
+                "Prompts", Positive=PROMPT, Negative=BASE["negative_prompt"], clip=["load", 2]
+            ),
+            draw=sampler(negative=["yes", 1]),
+            sized=node("ImageSizeInfo", image=["decode", 0]),
+            save=node("SaveImages", images=["sized", 0], filename_type="Fixed"),
+        ),
+        {},
+    ),
     "nodes of SageUtils": (of_sage(), {"loras": INK}),
     "nodes of SageUtils that clean the words": (
         of_sage(both=node("Sage_DualCLIPTextEncode", pos=["words", 0], clean=True)),
