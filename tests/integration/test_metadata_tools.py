@@ -245,12 +245,12 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
     ),
     "Midjourney PNG": (
         "midjourney",
-        {"steps": None, "cfg": None, "model": None},
+        {"steps": None, "cfg": None, "model": "v 7"},
         in_png("Description", MIDJOURNEY),
     ),
     "Midjourney JPEG": (
         "midjourney",
-        {"steps": None, "cfg": None, "model": None},
+        {"steps": None, "cfg": None, "model": "v 7"},
         lambda folder: captioned(folder / "a.jpg", MIDJOURNEY),
     ),
     "mflux PNG": (

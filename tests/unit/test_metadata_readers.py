@@ -153,6 +153,7 @@ AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
 ]
 IN_LINES = "Seed: 1\nSteps: 3\nCFG scale: 7.00\nSampler: euler\nScheduler: karras"
+GUIDED = "CFG scale: 1.0, Guidance: 3.5, Metadata generator version: 1.3.0"
 LISTED = (  # by Draw Things
     "Seed Mode: Scale Alike, LoRA 1 Model: ink.ckpt, LoRA 1 Weight: 0.8, "
     "LoRA 2 Model: dry.ckpt, LoRA 2 Weight: 0.0"
@@ -292,7 +293,7 @@ NETWORK = (
             {"model": None, "model_hash": "67ab2fd8ec"},
         ),
         (
-            "T5 Prompt: a long\nstory\nCLIP Prompt: a kite\nSteps: 3, CFG scale: 1, Guidance: 3.5",
+            f"T5 Prompt: a long\nstory\nCLIP Prompt: a kite\nSteps: 3, {GUIDED}",
             {"prompt": "a kite\na long\nstory", "cfg": 1, "guidance": 3.5},
         ),
         (
@@ -315,6 +316,8 @@ NETWORK = (
             "a, Negative prompt: b Steps: 3, Sampler: Euler, Seed: 1",  # line breaks were lost
             {"prompt": "a,", "negative_prompt": "b", "steps": 3},
         ),
+        ("a\nSize: 8x9, Steps: 3, Sampler: Euler", {"prompt": "a", "width": 8}),
+        ("Size: 8x9, Steps: 3, Sampler: Euler", {"prompt": None, "width": 8}),
         ("a Steps: 3, Seed: 1, Size: 8x9", {"prompt": "a", "negative_prompt": None, "width": 8}),
         (
             "T5 Prompt: a\nCLIP Prompt: a\nSteps: 3, Guidance: 7.5",

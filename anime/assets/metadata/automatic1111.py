@@ -40,6 +40,7 @@ _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _AIR = re.compile(r"urn:air:\w{1,50}:(\w{1,50}):.{1,300}")
 _SCHEDULERS = ("schedule type", "scheduler type", "scheduler")
+_SETTING = re.compile(r"[A-Z][A-Za-z ]{0,30}: ")
 _JOINED = re.compile(r"(.*\S)\s(Steps: \d{1,6}, (?:Sampler|Seed|Size|CFG scale): .*)")
 _ENCODED = re.compile("T5 Prompt: (.*?)\nCLIP Prompt: (.*)", re.DOTALL)
 _HASH = re.compile("[0-9a-fA-F]{8,64}")
@@ -77,7 +78,8 @@ def parameters_of(text: str) -> Sampling | None:
     varied = varied_in(settings)
     steps = whole_in(settings.get("steps")) or None  # Krita says 0 of what it does not know
     cfg = number_in(settings.get("cfg scale") or settings.get("guidance scale"))
-    beside_cfg = settings.get("guidance") if "cfg scale" in settings else None
+    is_used = "metadata generator version" in settings  # stable-diffusion.cpp always has one
+    beside_cfg = settings.get("guidance") if is_used else None
     said = Sampling(
         prompt=_of_encoders(prompt.strip()) or None,
         negative_prompt=negative.strip() or None,
@@ -169,7 +171,8 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
         text = text.replace(" Negative prompt: ", "\nNegative prompt: ", 1)
     before, _, last = text.rstrip().rpartition("\n")
     is_whole = last.startswith(("Steps: ", *_TEMPLATES))
-    joined = None if is_whole else _JOINED.fullmatch(last)
+    is_prompt = _NEGATIVE.match(last) or not (before or _SETTING.match(last))
+    joined = _JOINED.fullmatch(last) if is_prompt else None
     if joined and len(joined[2]) <= _MAX_SETTINGS_CHARS:
         return f"{before}\n{joined[1].removesuffix(',')}", _settings(joined[2])  # of SageUtils
     if len(last) <= _MAX_SETTINGS_CHARS and not is_whole:
