@@ -1,6 +1,5 @@
 """python -m benchmarks [NAME …]: measure, print and save."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
@@ -28,6 +27,7 @@ from benchmarks import (
     submit,
     throughput,
     tracing,
+    until_ended,
 )
 from benchmarks.against import checked_checkout, measure_against
 from benchmarks.effort import FULL, CorpusPlace, Effort
@@ -106,7 +106,7 @@ def benchmarks(
         corpus=CorpusPlace(templates, object_info, samples),
     )
     checkout = checked_checkout(against) if against else None
-    asyncio.run(_measure(chosen, effort, checkout))
+    until_ended.run(_measure(chosen, effort, checkout))
 
 
 async def _measure(names: Sequence[str], effort: Effort, checkout: Path | None) -> None:

@@ -30,7 +30,7 @@ from anime.cli.terminal import print_error
 from anime.core.paths import thumbnail_path
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError, StackError
-from benchmarks import report
+from benchmarks import report, until_ended
 from benchmarks.report import Reach, Row
 from benchmarks.served_api import served_api
 from benchmarks.studio import scratch_folder
@@ -182,7 +182,7 @@ def page(
     ] = False,
 ) -> None:
     """Measure the page on that many files."""
-    found = asyncio.run(_serve(rows) if serve else _measure(rows))
+    found = until_ended.run(_serve(rows) if serve else _measure(rows))
     if found:
         typer.echo(f"Written to {report.write(found, {'rows': rows})}")
 

@@ -1,6 +1,5 @@
 """python -m benchmarks.chaos: run, print the report; exit 1 if an invariant does not hold."""
 
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import typer
 
 from anime.cli.terminal import print_error
 from anime.errors import AnimeError
+from benchmarks import until_ended
 from benchmarks.chaos.invariants import jobs_by_prompt
 from benchmarks.chaos.run import ChaosOptions, ChaosReport, chaos
 
@@ -45,7 +45,7 @@ def main(
     )
     typer.echo(f"Seed {options.seed}: {generations} generations, {servers} servers")
     folder = Path(tempfile.mkdtemp(prefix="anime-chaos-"))
-    report = asyncio.run(chaos(options, folder, typer.echo))
+    report = until_ended.run(chaos(options, folder, typer.echo))
     typer.echo(as_text(report))
     if keep or report.violations:
         typer.echo(f"Logs and files: {folder}")

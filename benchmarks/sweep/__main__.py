@@ -1,6 +1,5 @@
 """python -m benchmarks.sweep: measure sweeps and searches, print and save."""
 
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from sqlalchemy import make_url
 from anime.cli.terminal import print_error
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError
-from benchmarks import report
+from benchmarks import report, until_ended
 from benchmarks.report import Reach, Row
 from benchmarks.search import insert_more_rows, insert_rows, measure_searches
 from benchmarks.sweep.bare import BareDatabase
@@ -54,7 +53,7 @@ def sweep(
 
     workspace = Path(tempfile.mkdtemp(prefix="anime-bench-sweep-", dir=folder))
     try:
-        asyncio.run(_measure(workspace, effort, show))
+        until_ended.run(_measure(workspace, effort, show))
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
         if found:
