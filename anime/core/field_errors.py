@@ -10,7 +10,7 @@ from anime.errors import InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MOST_SAID = 20  # faults that a text names
+MOST_SAID = 20  # faults, or codes, that a text names
 _WORDS = {
     "extra_forbidden": "is not known",
     "missing": "is missing",

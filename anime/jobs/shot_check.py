@@ -13,7 +13,6 @@ from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
 from anime.jobs.admission import Admission
 from anime.schemas import GenerationRequest
 
-MAX_SAID = 20  # faults, or codes, that a message names
 _Fault = tuple[list[str], str]  # of which requests, and what it is
 
 

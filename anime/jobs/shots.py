@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.composition.record import Composition
-from anime.core.field_errors import said_of
+from anime.core.field_errors import MOST_SAID, said_of
 from anime.core.import_plan import ImportPlan, plan_of, refused_plan
 from anime.core.shot_list import (
     MAX_SHOTS,
@@ -45,7 +45,7 @@ from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
-from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults, row_faults
+from anime.jobs.shot_check import list_faults, request_faults, row_faults
 from anime.jobs.shot_events import publish_shots
 from anime.schemas import GenerationRequest, GivenName
 from anime.settings import Settings
@@ -389,7 +389,7 @@ async def _find(
         )
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
-        named = ", ".join(repr(wanted[key][:64]) for key in missing[:MAX_SAID])
+        named = ", ".join(repr(wanted[key][:64]) for key in missing[:MOST_SAID])
         raise NotFound(f"Project {found.slug} has no shot {named}.", "`anime shots list` has them.")
     return found.slug, shots
 

@@ -8,8 +8,9 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -186,16 +187,21 @@ class ProgressPublisher:
             self._is_failing = False
 
 
-async def forget_jobs(redis_url: str, job_ids: Iterable[UUID]) -> str | None:
+async def forget_jobs(redis_url: str, job_ids: Sequence[UUID]) -> str | None:
     """Let Redis forget what was published of the jobs; why it could not, if so.
 
     A hash without a number stays: another program has written it to enqueue the job.
     """
     try:
         async with connect_redis(redis_url, read_seconds=LAST_EVENT_SECONDS) as redis:
+            asking = redis.pipeline(transaction=False)
             for job_id in job_ids:
-                if await redis.hexists(job_hash(job_id), "seq"):
-                    await redis.delete(job_hash(job_id), job_stream(job_id))
+                asking.hexists(job_hash(job_id), "seq")
+            were_published = zip(job_ids, await asking.execute(), strict=True)
+            published = [job_id for job_id, was_published in were_published if was_published]
+            if published:
+                keys = ((job_hash(job_id), job_stream(job_id)) for job_id in published)
+                await redis.delete(*chain.from_iterable(keys))
     except (RedisError, OSError, TimeoutError) as fault:
         return reason_of(fault)
     return None
