@@ -43,7 +43,7 @@ async def sweep(
     library = blocks.library.client()
     async with blocks.database.client() as database:
         report = await sweep_into_library(parameters, database, library)
-        if report is None:
+        if report.is_another_running:
             return Completed(message=NOT_ALONE)
         pictures = await new_pictures(report, database, library)
         sheet = await draw_contact_sheet(library.root, name_of_sheet(), pictures or [])

@@ -50,8 +50,8 @@ def is_late(interval: timedelta = INTERVAL) -> bool:
 )
 async def sweep_into_library(
     request: SweepRequest, database: Database, library: AssetStore
-) -> SweepReport | None:
-    """What was found and done; None if another sweep is under way.
+) -> SweepReport:
+    """What was found and done; nothing, as it says, if another sweep is under way.
 
     Raises:
         ConfigurationError: the folder cannot be read.
@@ -64,7 +64,7 @@ async def sweep_into_library(
 
     async with ProgressBar(_run_id(), "Files swept") as bar:
         report = await sweep_folder(request, database, library, watch=report_progress)
-    if report is not None:
+    if not report.is_another_running:
         get_run_logger().info(report.summary)
     return report
 

@@ -60,7 +60,6 @@ def sweep(
 
 
 async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport":
-    from anime.assets.importer.report import SweepReport
     from anime.assets.importer.run import sweep_folder
     from anime.assets.store import AssetStore
     from anime.db.session import Database
@@ -68,8 +67,7 @@ async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport"
 
     gc.freeze()  # what is imported lasts: to look through it takes as long as known files do
     async with Database(database_address(settings)) as database:
-        done = await sweep_folder(request, database, AssetStore.of(settings))
-    return done or SweepReport(folder=str(request.folder), dry_run=False, is_another_running=True)
+        return await sweep_folder(request, database, AssetStore.of(settings))
 
 
 def _show(report: "SweepReport") -> None:

@@ -160,4 +160,4 @@ async def _sweep(
     with patch("subprocess.Popen", ForkedReader):
         async with Database(url) as database:
             report = await sweep_folder(order, database, AssetStore(library))
-    return report.summary if report else "another sweep is at work"
+    return "another sweep is at work" if report.is_another_running else report.summary

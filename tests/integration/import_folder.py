@@ -56,12 +56,13 @@ class Stage:
     ) -> SweepReport | None:
         """A sweep; None if another one is at work."""
         order = {"settle_seconds": 1.0, "zone": ZoneInfo("Asia/Tokyo"), **more}
-        return await sweep_folder(
+        report = await sweep_folder(
             SweepRequest(folder=self.output, mode=mode, **order),
             self.database,
             AssetStore(self.library),
             watch=watch,
         )
+        return None if report.is_another_running else report
 
     async def rows(self, columns: str = "file_path, job_id") -> list[tuple[Any, ...]]:
         """The rows of files, the oldest first."""

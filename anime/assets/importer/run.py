@@ -107,8 +107,8 @@ async def sweep_folder(
     library: AssetStore,
     *,
     watch: SweepObserver | None = None,
-) -> SweepReport | None:
-    """What was found and done; None when another sweep is at it.
+) -> SweepReport:
+    """What was found and done; nothing, as it says, when another sweep is at it.
 
     Raises:
         ConfigurationError: the folder cannot be read.
@@ -120,7 +120,7 @@ async def sweep_folder(
         return await _Sweep(order, database, library, None).run(watch)
     async with advisory_lock(database.address, SWEEP) as turn:
         if turn is None:
-            return None
+            return SweepReport(folder=str(order.folder), dry_run=False, is_another_running=True)
         await library.check()
         await library.tidy()
         return await _Sweep(order, database, library, turn).run(watch)
