@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # The tests of each of these folders share one running stack or server; the longest come first.
+# To run others beside them from the start, so that always one computes, gained nothing.
 SHARING = ("flows", "worker", "stack", "browser", "chaos", "faults", "vault")
 # Files that are a group of their own, named after one of them: they take as long as the rest of
 # their folder, and have a stack or server of their own.

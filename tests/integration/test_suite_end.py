@@ -85,17 +85,18 @@ async def suite(tmp_path: Path) -> AsyncIterator[SampleSuite]:
         start_new_session=True,
     )
     try:
-        yield SampleSuite(process, await _servers(tmp_path / "started"))
+        yield SampleSuite(process, await _servers(process, tmp_path / "started"))
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
-async def _servers(started: Path) -> dict[int, list[psutil.Process]]:
+async def _servers(process: Process, started: Path) -> dict[int, list[psutil.Process]]:
     """Two processes for each worker, once all are started."""
     async with asyncio.timeout(HUNG_SECONDS):
         while not started.exists() or len(started.read_text().splitlines()) < 2 * WORKERS:
+            assert process.returncode is None, "the sample suite has ended"
             await asyncio.sleep(0.05)
     servers: dict[int, list[psutil.Process]] = {}
     for line in started.read_text().splitlines():
