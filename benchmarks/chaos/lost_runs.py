@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 from anime.cli.terminal import print_error
 from anime.core.batches import BatchRequest, expand, jobs_of
 from anime.errors import AnimeError
+from benchmarks import until_ended
 from benchmarks.chaos import stack_state
 from benchmarks.chaos.invariants import Outcome
 from tests.support.stack import RunningStack, running
@@ -143,7 +144,7 @@ async def _left_over(stack: RunningStack) -> list[str]:
 def main() -> int:
     """The exit status."""
     with tempfile.TemporaryDirectory(prefix="anime-lost-runs-") as folder:
-        violations = asyncio.run(measure(Path(folder)))
+        violations = until_ended.run(measure(Path(folder)))
     for violation in violations:
         typer.echo(f"VIOLATED  {violation}")
     typer.echo("Every invariant holds." if not violations else "See above.")

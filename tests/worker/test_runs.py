@@ -247,7 +247,7 @@ async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: S
 async def test_both_types_of_worker_serve_the_same_pool_and_deployments(
     site: Site, kind: str
 ) -> None:
-    # Prefect's own is an interpreter, as are its runs; of ours, one is the whole stack's.
+    # Prefect's own has an interpreter, as its runs have; ours has one in the whole stack.
     await site.start_worker(kind=kind, is_forked=kind == "anime-warm")
     run = await site.until(await site.start("sleeps", path=site.path))
     assert run.state_name == "Completed"
