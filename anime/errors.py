@@ -19,6 +19,7 @@ AnimeError
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
 ├── StorageError              a file cannot be stored or read
 │   ├── StorageUnavailable    a disk or mount does not answer for now
+│   │   └── StorageTimedOut   it was waited for long enough, and has not answered
 │   └── UnusableFile          a file is empty, damaged, too large or no media
 ├── BackupFailed              a backup cannot be made, read or restored
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
@@ -214,6 +215,12 @@ class StorageUnavailable(StorageError):
     retryable = True
     http_status = 503
     slug = "storage-unavailable"
+
+
+class StorageTimedOut(StorageUnavailable):
+    """Not retried at once: that would wait as long once more."""
+
+    retryable = False
 
 
 class UnusableReason(StrEnum):

@@ -1,9 +1,10 @@
 """A job's outputs: placed in the library, and their thumbnails drawn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import date, tzinfo
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
+from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_in
@@ -34,6 +36,7 @@ from anime.errors import (
     InvalidWorkflow,
     NotFound,
     StorageError,
+    StorageTimedOut,
     StorageUnavailable,
     UnusableFile,
     UnusableReason,
@@ -41,7 +44,7 @@ from anime.errors import (
 )
 from anime.net.tracing import tracer
 from tasks.progress import Reporter
-from tasks.retries import TASK_DELAYS
+from tasks.retries import DRAWING_SECONDS, TASK_DELAYS
 from tasks.steps import step
 
 
@@ -108,6 +111,7 @@ async def organise(
     Raises:
         InvalidWorkflow: the graph has saved nothing.
         StorageError: the library cannot take a file, or a file is not complete.
+        StorageTimedOut: the library has not answered for as long as it is waited for.
         StorageUnavailable: the output folder went away in the middle of a file; a retry goes on.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
@@ -150,32 +154,39 @@ def _about(file: PlacedFile) -> dict[str, str | int]:
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
-async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, Thumbnail]:
+async def make_thumbnails(library: AssetStore, files: Sequence[PlacedFile]) -> dict[str, Thumbnail]:
     """The thumbnails by the files' SHA-256.
 
-    A file whose thumbnail cannot be drawn is logged and left out.
+    A file whose thumbnail cannot be drawn, or not in time, is logged and left out.
     """
     made: dict[str, Thumbnail] = {}
-    for file in files:
-        target = root / thumbnail_path(file.sha256)
-        try:
-            colours = await draw_thumbnail(file.path, target)
-        except (OSError, UnusableFile) as fault:
-            get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
-        else:
-            made[file.sha256] = Thumbnail(str(target), colours)
+    try:
+        async with asyncio.timeout(DRAWING_SECONDS):
+            for file in files:
+                target = library.root / thumbnail_path(file.sha256)
+                try:
+                    colours = await draw_thumbnail(file.path, target, in_thread=library.in_thread)
+                except (OSError, UnusableFile) as fault:
+                    get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
+                else:
+                    made[file.sha256] = Thumbnail(str(target), colours)
+    except (TimeoutError, StorageTimedOut) as fault:  # the page draws what it needs
+        get_run_logger().warning("No more thumbnails: %s", reason_of(fault))
     return made
 
 
 async def are_whole(
-    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_dir: Path | None
+    comfy: ComfyUIClient,
+    library: AssetStore,
+    outputs: Sequence[OutputFile],
+    output_dir: Path | None,
 ) -> bool:
     """Whether each of the files lies in the server's output folder, and is complete."""
     with TemporaryDirectory(prefix="anime-adoption-") as folder:
         for output in outputs:
             copy = Path(folder) / Path(output.filename).name
             try:
-                async with _content(comfy, output, output_dir) as chunks:
+                async with _content(comfy, library, output, output_dir) as chunks:
                     with copy.open("wb") as stream:
                         async for chunk in chunks:
                             await asyncio.to_thread(stream.write, chunk)
@@ -195,7 +206,7 @@ async def _place(
     day: date,
     file_prefix: str,
 ) -> PlacedFile:
-    async with _content(comfy, output, output_dir) as chunks:
+    async with _content(comfy, library, output, output_dir) as chunks:
         received = await library.receive(chunks)
     async with library.placed_or_removed(received):
         facts = await _facts(received.path, output.filename)
@@ -217,7 +228,7 @@ async def _place(
     )
     if read_stamp(facts.texts) is None:
         origin = result.origin(placed.source, placed.measures())
-        await asyncio.to_thread(write_provenance, library.root, placed.sha256, origin)
+        await library.in_thread(write_provenance, library.root, placed.sha256, origin)
     return placed
 
 
@@ -233,31 +244,48 @@ async def _facts(path: Path, name: str) -> MediaFacts:
 
 @asynccontextmanager
 async def _content(
-    comfy: ComfyUIClient, output: OutputFile, output_dir: Path | None
+    comfy: ComfyUIClient, library: AssetStore, output: OutputFile, output_dir: Path | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The bytes of an output: from the folder if it can be read here, else over HTTP."""
-    local = await asyncio.to_thread(_opened, output_dir, output) if output_dir else None
+    """The bytes of an output: from the folder if it can be read here, else over HTTP.
+
+    The folder is read in the library's threads: its mount may not answer either.
+    """
+    local = await _opened(library, output_dir, output) if output_dir else None
     if local is None:
         async with comfy.view(output) as chunks:
             yield chunks
         return
-    with local:
-        yield _read(local)
-
-
-async def _read(stream: BinaryIO) -> AsyncIterator[bytes]:
     try:
-        async for chunk in chunks_in(stream):
+        yield _read(local, library)
+    finally:
+        with suppress(StorageTimedOut):
+            await library.disk.run(local.close, seconds=ANSWER_SECONDS)
+
+
+async def _read(stream: BinaryIO, library: AssetStore) -> AsyncIterator[bytes]:
+    async def in_thread(read: Callable[[int], bytes], size: int) -> bytes:
+        return await library.disk.run(partial(read, size), seconds=READ_SECONDS)
+
+    try:
+        async for chunk in chunks_in(stream, in_thread):
             yield chunk
-    except OSError as fault:  # its mount has become sick since it was opened
+    except (OSError, StorageTimedOut) as fault:  # its mount has become sick since it was opened
+        reason = reason_of(fault.__cause__ or fault)
         raise StorageUnavailable(
-            f"{stream.name} cannot be read any more: {reason_of(fault)}.",
+            f"{stream.name} cannot be read any more: {reason}.",
             "Look at the mount of ANIME_COMFYUI_OUTPUT_DIR, or unset it to get files over HTTP.",
         ) from fault
 
 
-def _opened(output_dir: Path, output: OutputFile) -> BinaryIO | None:
-    """The file in that folder; None if it is not there, or this user may not read it."""
+async def _opened(library: AssetStore, output_dir: Path, output: OutputFile) -> BinaryIO | None:
+    """The file in that folder; None if it is not there, does not answer, or is not for us."""
+    try:
+        return await library.disk.run(partial(_open, output_dir, output), seconds=ANSWER_SECONDS)
+    except StorageTimedOut:
+        return None
+
+
+def _open(output_dir: Path, output: OutputFile) -> BinaryIO | None:
     path = output_dir / output.subfolder / output.filename
     try:
         is_inside = path.resolve(strict=True).is_relative_to(output_dir.resolve())

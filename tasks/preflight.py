@@ -118,7 +118,7 @@ async def prepare_template(
     template: Template,
     request: GenerationRequest,
     *,
-    library: Path,
+    library: AssetStore,
     default_model: str | None,
     node_class_policy: NodeClassPolicy,
 ) -> PreparedTemplate:
@@ -130,7 +130,7 @@ async def prepare_template(
         comfy: The server.
         template: The workflow that the request names.
         request: What is to be rendered.
-        library: The folder that has the input pictures.
+        library: The store that has the input pictures.
         default_model: Model to use if the request names none and the server lacks the template's.
         node_class_policy: Which node classes graphs may use.
 
@@ -140,7 +140,9 @@ async def prepare_template(
         PromptRejected: the server lacks something; the message names it and what it has.
     """
     # Twice is harmless: it looks where files are.
-    pictures = await TASK.call(lambda: asyncio.to_thread(_pictures_of, request, library))
+    pictures: dict[str, Path] = await TASK.call(
+        lambda: library.in_thread(_pictures_of, request, library.root)
+    )
     names = {value: path.name for value, path in pictures.items()}
     request = with_uploaded(request, names)
 
@@ -160,7 +162,9 @@ async def prepare_template(
 
 
 # Twice is harmless: a picture is named by its content.
-async def upload_pictures(comfy: ComfyUIClient, pictures: Mapping[str, Path]) -> dict[str, str]:
+async def upload_pictures(
+    comfy: ComfyUIClient, library: AssetStore, pictures: Mapping[str, Path]
+) -> dict[str, str]:
     """The pictures' names on the server, by the same values, once they are there.
 
     Raises:
@@ -170,7 +174,7 @@ async def upload_pictures(comfy: ComfyUIClient, pictures: Mapping[str, Path]) ->
 
     async def upload() -> dict[str, str]:
         return {
-            value: await comfy.upload_image(path.name, await asyncio.to_thread(_content_of, path))
+            value: await comfy.upload_image(path.name, await library.in_thread(_content_of, path))
             for value, path in pictures.items()
         }
 

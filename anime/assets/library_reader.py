@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from anime.errors import StorageUnavailable
+from anime.errors import StorageTimedOut
 from anime.net.bounded_threads import BoundedThreads
 
 ANSWER_SECONDS = 5.0
@@ -29,15 +29,16 @@ class FoundFile:
 class LibraryReader:
     """Reads the disk in threads of its own, so that a call that hangs holds up nothing else."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: Path, *, called: str = "library") -> None:
         self.library = library
+        self._called = called  # in messages
         self._threads = BoundedThreads("library", CALLS_AT_A_TIME)
 
     async def find(self, path: Path, *, within: Path | None = None) -> FoundFile | None:
         """The file, if it exists and lies in the library, or in that folder of it.
 
         Raises:
-            StorageUnavailable: the disk does not answer.
+            StorageTimedOut: the disk does not answer.
         """
         folder = self.library / within if within else self.library
         return await self.run(partial(find_within, folder, path), seconds=ANSWER_SECONDS)
@@ -46,13 +47,13 @@ class LibraryReader:
         """What the call returns or raises.
 
         Raises:
-            StorageUnavailable: it takes longer than `seconds`.
+            StorageTimedOut: it takes longer than `seconds`.
         """
         try:
             return await self._threads.run(call, timeout_seconds=seconds)
         except TimeoutError as fault:
-            raise StorageUnavailable(
-                f"The library {self.library} has not answered within {seconds:g} s.",
+            raise StorageTimedOut(
+                f"The {self._called} {self.library} has not answered within {seconds:g} s.",
                 "Check its disk or network mount, and try again.",
             ) from fault
 

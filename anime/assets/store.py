@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from anime.assets.library_reader import ANSWER_SECONDS, LibraryReader
 from anime.core.paths import names_beside
-from anime.errors import InvalidRequest, StorageError, StorageUnavailable
+from anime.errors import InvalidRequest, StorageError, StorageTimedOut, StorageUnavailable
 
 if TYPE_CHECKING:
     from anime.settings import Settings
@@ -60,16 +60,21 @@ class AssetStore:
     """A folder that finished files are put into.
 
     Its disk is used in threads of its own: on a network mount whose server is gone, each call
-    hangs, and is given up after `seconds` with StorageUnavailable.
+    hangs, and is given up after `seconds` with StorageTimedOut, in which it is `called` that.
     """
 
     def __init__(
-        self, root: Path, *, may_create: bool = False, seconds: float = _RESTART_SECONDS
+        self,
+        root: Path,
+        *,
+        may_create: bool = False,
+        seconds: float = _RESTART_SECONDS,
+        called: str = "library",
     ) -> None:
         self.root = root
+        self.disk = LibraryReader(root, called=called)
         self._may_create = may_create
         self._seconds = seconds
-        self._disk = LibraryReader(root)
 
     @classmethod
     def of(cls, settings: "Settings", *, seconds: float = _RESTART_SECONDS) -> Self:
@@ -80,9 +85,9 @@ class AssetStore:
         """What the call returns or raises.
 
         Raises:
-            StorageUnavailable: it takes too long.
+            StorageTimedOut: it takes too long.
         """
-        return await self._disk.run(partial(call, *arguments, **named), seconds=self._seconds)
+        return await self.disk.run(partial(call, *arguments, **named), seconds=self._seconds)
 
     async def check(self) -> None:
         """Make sure that a file could be written now.
@@ -114,7 +119,7 @@ class AssetStore:
                 if not is_whole:
                     draft.unlink(missing_ok=True)
 
-        async with self._then(close):
+        async with self.cleaned_up(close):
             stream = await self.in_thread(draft.open, "wb", buffering=0)
             async for chunk in chunks:
                 digest.update(chunk)
@@ -139,18 +144,25 @@ class AssetStore:
     @asynccontextmanager
     async def placed_or_removed(self, received: StoredFile) -> AsyncIterator[None]:
         """A received file that has no place when the block ends is removed."""
-        async with self._then(partial(received.path.unlink, missing_ok=True)):
+        async with self.cleaned_up(partial(received.path.unlink, missing_ok=True)):
             yield
 
     async def chunks_of(self, path: Path) -> AsyncIterator[bytes]:
-        """The content of a file of this disk. Raises StorageUnavailable: it takes too long."""
+        """The content of a file of this disk. Raises StorageTimedOut: it takes too long."""
         stream: FileIO = await self.in_thread(path.open, "rb", buffering=0)
-        async with self._then(stream.close):
+        async with self.cleaned_up(stream.close):
             async for chunk in chunks_in(stream, self.in_thread):
                 yield chunk
 
+    async def sha256_of(self, path: Path) -> str:
+        """The SHA-256 of a file of this disk, however large; raises as `chunks_of`, and OSError."""
+        digest = hashlib.sha256()
+        async for chunk in self.chunks_of(path):
+            digest.update(chunk)
+        return digest.hexdigest()
+
     @asynccontextmanager
-    async def _then(self, clean_up: Callable[[], None]) -> AsyncIterator[None]:
+    async def cleaned_up(self, clean_up: Callable[[], None]) -> AsyncIterator[None]:
         """Have it cleaned up when the block ends.
 
         A disk that did not answer is not waited for once more: it is cleaned up when that is back.
@@ -158,8 +170,8 @@ class AssetStore:
         try:
             yield
         except StorageUnavailable:
-            with suppress(StorageUnavailable):
-                await self._disk.run(clean_up, seconds=ANSWER_SECONDS)
+            with suppress(StorageTimedOut):
+                await self.disk.run(clean_up, seconds=ANSWER_SECONDS)
             raise
         except BaseException:
             await self.in_thread(clean_up)

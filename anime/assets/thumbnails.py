@@ -12,7 +12,7 @@ from pydantic import Base64Bytes
 
 from anime.assets.inspection.limits import decoding, refuse_too_large
 from anime.assets.limited_process import LimitedFunction, ask_of_each, call_kept
-from anime.assets.store import draft_in
+from anime.assets.store import InThread, draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.core.thumbhash import MOST_PX, thumbhash
 from anime.errors import AnimeError, UnusableFile
@@ -21,11 +21,17 @@ THUMBNAIL_PX = 384
 PROXY_PX = 1600
 
 
-async def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
+async def draw_thumbnail(
+    source: Path,
+    target: Path,
+    px: int = THUMBNAIL_PX,
+    *,
+    in_thread: InThread = asyncio.to_thread,
+) -> str:
     """Write the first frame, at most `px` wide and high, as WEBP; replaces the target.
 
-    It is drawn in the process with limits that is kept for such work. Returns its colours, as
-    `colours_of`.
+    It is drawn in the process with limits that is kept for such work, and written `in_thread`.
+    Returns its colours, as `colours_of`.
 
     Raises:
         UnusableFile: the source has nothing to show, or cannot be decoded.
@@ -36,7 +42,8 @@ async def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> 
         "Nothing: the file is in the library, without a thumbnail.",
     )
     drawn = await call_kept(died, _DRAW, source, px)
-    return await asyncio.to_thread(_written, drawn, target)
+    colours: str = await in_thread(_written, drawn, target)
+    return colours
 
 
 class DrawnThumbnail(NamedTuple):

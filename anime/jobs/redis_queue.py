@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import JobRepository, ProjectRepository
-from anime.errors import AnimeError, InvalidRequest
+from anime.errors import AnimeError, InvalidRequest, StorageUnavailable, is_retryable
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
 from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
@@ -93,7 +93,10 @@ class RedisQueueConsumer:
             await redis.lrem(PROCESSING, 1, entry)
 
     async def _submit_when_possible(self, redis: Redis, entry: str) -> None:
-        await REDIS_QUEUE.call(lambda: self._submit(redis, entry))
+        def may_come_off(fault: Exception) -> bool:
+            return is_retryable(fault) or isinstance(fault, StorageUnavailable)
+
+        await REDIS_QUEUE.call(lambda: self._submit(redis, entry), retry_on=may_come_off)
 
     async def _submit(self, redis: Redis, entry: str) -> None:
         job_id = job_id_of(entry)

@@ -34,7 +34,9 @@ async def result_from_files(
         )
         for file in expected_files(graph, prefix)
     )
-    if not outputs or not await are_whole(server.comfy, outputs, job.blocks.comfyui.output_dir):
+    if not outputs or not await are_whole(
+        server.comfy, job.library, outputs, job.blocks.comfyui.output_dir
+    ):
         return None
     prompt_id = prompt_id_of(job.job_id, attempt)
     return RenderResult(

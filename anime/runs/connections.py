@@ -11,6 +11,7 @@ from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
 from anime.db.session import Database
+from anime.errors import StorageTimedOut
 from anime.net.prefect_api import is_outage
 from anime.net.shared_connections import shared_connection
 from anime.progress.publisher import ProgressPublisher
@@ -33,12 +34,13 @@ class Connections:
     is_shared: bool
     check_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float | None = None  # by time.monotonic()
+    silence: StorageTimedOut | None = None  # with which that check has ended
     # What renders of each kind have cost, by server, and when that was read.
     costs: dict[RenderKind, tuple[float, Mapping[str, LearnedCost]]] = field(default_factory=dict)
 
     @property
     def is_checked(self) -> bool:
-        """Whether the library has passed its check just now."""
+        """Whether the library was checked just now."""
         at = self.checked_at
         return at is not None and time.monotonic() - at < _CHECKED_SECONDS
 

@@ -49,7 +49,7 @@ async def run_generation(
             return Generation(job.job_id, await files_of(job.database, job.job_id), (), browser_url)
         preflight = await run_preflight(job)
         result, outputs = await render_files(job, preflight)
-        thumbnails = await make_thumbnails(job.library.root, outputs.placed)
+        thumbnails = await make_thumbnails(job.library, outputs.placed)
         files = await record(
             job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter
         )

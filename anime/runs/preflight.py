@@ -6,14 +6,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from anime.assets.store import AssetStore, InThread
 from anime.comfyui.workflow_templates import load_template
 from anime.core.assignment import LearnedCost, RenderEstimate, estimate_of
 from anime.core.batches import kind_of
 from anime.core.graphs import Graph
+from anime.core.paths import is_recorded
 from anime.core.render_kind import RenderKind, render_kind
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import RenderCostRepository
-from anime.errors import AnimeError, ComfyUIUnreachable, InvalidRequest, PromptRejected
+from anime.errors import (
+    AnimeError,
+    ComfyUIUnreachable,
+    InvalidRequest,
+    PromptRejected,
+    StorageTimedOut,
+)
 from anime.retry_policies import RECORD, TASK
 from anime.runs.execution import JobExecution
 from anime.runs.server_pool import PROMISING, RunServer
@@ -70,12 +78,12 @@ class Preflight:
         """What the render is expected to take at each of these servers."""
         return {url: estimate_of(url, self.costs) for url in urls}
 
-    async def uploaded_to(self, server: RunServer) -> GenerationRequest:
+    async def uploaded_to(self, server: RunServer, library: AssetStore) -> GenerationRequest:
         """The request with the names that its pictures have at the server, once they are there."""
         pictures = self._prepared_for(server.url).pictures
         if not pictures:
             return self.request
-        return with_uploaded(self.request, await upload_pictures(server.comfy, pictures))
+        return with_uploaded(self.request, await upload_pictures(server.comfy, library, pictures))
 
     def graph(self, request: GenerationRequest, url: str, prefix: str) -> Graph:
         """The graph to submit to that server; the names of its files begin with `prefix`."""
@@ -105,7 +113,8 @@ async def run_preflight(job: JobExecution) -> Preflight:
     name = request.workflow_name
     folders = get_settings().folders_of_workflow(name, job.library.root)
     # Twice is harmless: it reads.
-    template = await TASK.call(lambda: asyncio.to_thread(load_template, name, *folders))
+    in_thread: InThread = job.library.in_thread if is_recorded(name) else asyncio.to_thread
+    template: Template = await TASK.call(lambda: in_thread(load_template, name, *folders))
     stated = (request.required_vram_mb, template.vram_mb)
     preflight = Preflight(
         template=template,
@@ -187,14 +196,21 @@ async def _check_services(job: JobExecution, servers: Sequence[RunServer]) -> No
             for each in servers
             if not (each.is_known if has_answer else each.is_checked)
         }
+        if connections.is_checked and connections.silence is not None:
+            raise connections.silence  # the jobs of a batch wait for it together
         if connections.is_checked and not asked:
             return
-        found = await check_services(
-            None if connections.is_checked else connections.library,
-            {url: each.comfy for url, each in asked.items()},
-            connections.blocks.comfyui,
-            reporter=job.reporter,
-        )
+        try:
+            found = await check_services(
+                None if connections.is_checked else connections.library,
+                {url: each.comfy for url, each in asked.items()},
+                connections.blocks.comfyui,
+                reporter=job.reporter,
+            )
+        except StorageTimedOut as fault:
+            connections.silence, connections.checked_at = fault, time.monotonic()
+            raise
+        connections.silence = None
         for url, check in found.items():
             asked[url].note_check(check)
         connections.checked_at = time.monotonic()
@@ -212,7 +228,7 @@ async def _prepared(job: JobExecution, template: Template, server: RunServer) ->
                     server.comfy,
                     template,
                     job.request,
-                    library=job.library.root,
+                    library=job.library,
                     default_model=job.blocks.comfyui.default_model,
                     node_class_policy=get_settings().node_class_policy,
                 )

@@ -343,7 +343,7 @@ class _Attempts:
         job, preflight, number = self._job, self._preflight, self._number
         if self._bound_to is None:
             await self._check_vram(server)
-        request = await preflight.uploaded_to(server)
+        request = await preflight.uploaded_to(server, job.library)
         prompt_id = prompt_id_of(job.job_id, number)
         graph = preflight.graph(request, server.url, filename_prefix(job.job_id, number))
         submitted_at = datetime.now(UTC)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
@@ -29,9 +30,10 @@ from prefect.states import Cancelled
 from sqlalchemy import text
 
 from anime.assets.render_result import RenderResult
+from anime.assets.store import AssetStore
 from anime.core.batches import BatchRequest, expand, possible_jobs_of
 from anime.core.batches import jobs_of as jobs_of_batch
-from anime.core.job_status import JobStatus
+from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.errors import (
     AnimeError,
@@ -46,6 +48,7 @@ from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.events import EventClient, Sockets
 from anime.rehearsal.faults import Faults
+from anime.runs import connections
 from anime.runs.batch_children import cancel_children
 from anime.runs.execution import JobExecution
 from anime.runs.render import render_files
@@ -56,6 +59,7 @@ from flows.generate import generate
 from tasks.files import OrganisedOutputs
 from tests.flows.conftest import RehearsalStudio
 from tests.flows.test_window_flow import somebody_waits
+from tests.support.dead_mount import give_up_soon
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
@@ -115,6 +119,29 @@ async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
     assert shown["progress"] == 100
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
+
+
+async def test_f44_the_jobs_of_a_batch_wait_together_for_a_library_that_does_not_answer(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_back, looks = threading.Event(), 0
+
+    def hang(*_: object) -> None:
+        nonlocal looks
+        looks += 1
+        assert is_back.wait(HUNG_SECONDS)
+
+    with monkeypatch.context() as dead:
+        dead.setattr(AssetStore, "_check", hang)
+        dead.setattr(connections, "_CHECKED_SECONDS", HUNG_SECONDS)
+        give_up_soon(dead, "hang")
+        with pytest.raises(BatchIncomplete):
+            await batch(**parameters(prompts=["noon"], takes=3))
+        is_back.set()
+    assert looks == 1
+    jobs = await jobs_of(studio)
+    assert [job.error_kind for job in jobs] == [FailureKind.STORAGE] * 3
+    assert all("has not answered" in str(job.error) for job in jobs)
 
 
 async def test_a_batch_hears_of_all_its_prompts_on_one_socket(

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import threading
+from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from uuid import UUID, uuid4
@@ -16,6 +18,7 @@ from redis.asyncio import Redis
 
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.metadata.embedded_texts import exif_texts
+from anime.assets.store import AssetStore, StoredFile
 from anime.comfyui.server_facts import facts_about
 from anime.comfyui.workflow_templates import load_template
 from anime.core.ids import seed_of
@@ -23,7 +26,7 @@ from anime.core.job_status import FailureKind, JobStatus
 from anime.core.png_metadata import read_stamp
 from anime.core.vram import FreedMemory
 from anime.core.workflow_build import Template
-from anime.db.repositories import TimelineRepository
+from anime.db.repositories import JobRepository, TimelineRepository
 from anime.errors import (
     ComfyUIUnreachable,
     InsufficientVram,
@@ -41,6 +44,8 @@ from anime.retry_policies import RetryPolicy
 from anime.settings import get_settings
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.support.dead_mount import give_up_soon, let_die
+from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 128, "height": 128, "steps": 3}  # any fields of a request
 
@@ -264,6 +269,38 @@ async def test_a_lost_library_stops_the_job_before_the_gpu_works(
     assert (await studio.newest_job()).error_kind is FailureKind.STORAGE
     async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
         assert (await http.get("/history")).json() == {}
+
+
+async def test_f44_a_library_that_dies_after_the_render_is_waited_for_once_and_nothing_is_lost(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount whose server is gone. Requeued when it is back, the job takes in its picture."""
+    receive, job_id, tries = AssetStore.receive, uuid4(), 0
+
+    with monkeypatch.context() as dead:
+        is_back = threading.Event()
+
+        async def die_first(store: AssetStore, chunks: AsyncIterable[bytes]) -> StoredFile:
+            nonlocal is_back, tries
+            tries += 1
+            if tries == 1:
+                is_back = let_die(studio.library, dead, seconds=HUNG_SECONDS)
+                give_up_soon(dead)
+            return await receive(store, chunks)
+
+        dead.setattr(AssetStore, "receive", die_first)
+        with pytest.raises(StorageUnavailable, match=f"library {studio.library} has not answered"):
+            await generate(prompt="back soon", job_id=job_id, **SMALL)
+        is_back.set()
+    assert tries == 1
+    job = await studio.newest_job()
+    assert (job.status, job.error_kind) == (JobStatus.FAILED, FailureKind.STORAGE)
+    async with studio.database.session_scope() as session:
+        assert await JobRepository(session).requeue(job_id)
+    paths = await paths_of(prompt="back soon", job_id=job_id, **SMALL)
+    assert [Path(path) for path in paths] == studio.library_files()
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        assert len((await http.get("/history")).json()) == 1
 
 
 async def test_f01_a_comfyui_that_stays_away_is_said_to_be_unreachable(

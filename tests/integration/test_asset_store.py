@@ -18,7 +18,7 @@ import pytest
 from anime.assets import store
 from anime.assets.library_reader import LibraryReader
 from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
-from anime.errors import InvalidRequest, StorageError, StorageUnavailable
+from anime.errors import InvalidRequest, StorageError, StorageTimedOut, StorageUnavailable
 from tests.support.dead_mount import let_die
 from tests.support.waiting import HUNG_SECONDS
 
@@ -86,7 +86,7 @@ async def test_a_mount_that_does_not_answer_takes_no_threads_of_others(
     calls = [library.check(), library.receive(chunks_of(b"a")), library.place(received, TARGET)]
     outcomes = asyncio.gather(*calls, return_exceptions=True)
     assert await asyncio.to_thread(lambda: "an answer") == "an answer"
-    assert [type(each) for each in await outcomes] == [StorageUnavailable] * 3
+    assert [type(each) for each in await outcomes] == [StorageTimedOut] * 3
     is_back.set()
     await AssetStore(tmp_path).check()
 

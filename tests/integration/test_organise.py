@@ -4,6 +4,7 @@ import errno
 import inspect
 import logging
 import os
+import threading
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -17,12 +18,20 @@ from anime.assets.render_result import RenderResult
 from anime.assets.store import INCOMING, AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import HistoryEntry, OutputFile
-from anime.errors import InvalidWorkflow, NotFound, StorageError, StorageUnavailable
+from anime.errors import (
+    InvalidWorkflow,
+    NotFound,
+    StorageError,
+    StorageTimedOut,
+    StorageUnavailable,
+)
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
 from tasks import files
-from tasks.files import OrganisedOutputs, PlacedFile, organise
+from tasks.files import OrganisedOutputs, PlacedFile, make_thumbnails, organise
 from tasks.progress import Reporter
+from tests.support.dead_mount import give_up_soon
+from tests.support.waiting import HUNG_SECONDS
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
@@ -151,6 +160,78 @@ async def test_a_mount_that_fails_in_the_middle_of_a_file_is_worth_another_try(
     monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(StorageUnavailable, match="cannot be read any more"):
         await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+
+
+@pytest.mark.parametrize("hangs_at", ["open", "read", "close"])
+async def test_an_output_folder_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, hangs_at: str
+) -> None:
+    is_back, loop, read = threading.Event(), threading.get_ident(), Path.open
+
+    def hang(function: str) -> None:
+        if function == hangs_at:
+            assert threading.get_ident() != loop
+            assert is_back.wait(HUNG_SECONDS)
+
+    class Hanging(FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            hang("read")
+            return super().read(size)
+
+        def close(self) -> None:
+            hang("close")
+            super().close()
+
+    def opened(path: Path, *given: Any, **options: Any) -> Any:
+        if path.parent != output:
+            return read(path, *given, **options)
+        hang("open")
+        return Hanging(path)
+
+    give_up_soon(monkeypatch, f"_{hangs_at}", hangs_at)
+    monkeypatch.setattr(Path, "open", opened)
+    placing = organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    if hangs_at == "read":
+        with pytest.raises(StorageUnavailable, match=r"a.png cannot be read any more: it took too"):
+            await placing
+    else:
+        [placed] = await placing
+        assert placed.path.read_bytes() == PNG + (b"" if hangs_at == "open" else b"local")
+    is_back.set()
+
+
+async def test_a_library_that_dies_when_the_file_is_in_its_place_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_back = threading.Event()
+
+    def hang(*_: object) -> None:
+        assert is_back.wait(HUNG_SECONDS)
+
+    give_up_soon(monkeypatch, "hang")
+    monkeypatch.setattr(files, "write_provenance", hang)
+    with pytest.raises(StorageTimedOut, match="The library"):
+        await organised(tmp_path, OutputFile(filename="notes.txt", key="files"))
+    is_back.set()
+
+
+async def test_thumbnails_are_left_out_once_the_library_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = await organised(tmp_path, OutputFile(filename="a.png"))
+    is_back, tries = threading.Event(), 0
+
+    def hang(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        assert is_back.wait(HUNG_SECONDS)
+
+    give_up_soon(monkeypatch, "hang")
+    monkeypatch.setattr("anime.assets.thumbnails._written", hang)
+    assert await make_thumbnails(AssetStore(tmp_path / "library"), placed * 2) == {}
+    assert tries == 1
+    assert "has not answered" in caplog.text
+    is_back.set()
 
 
 async def test_what_an_unknown_key_lists_and_the_server_lacks_fails_no_job(

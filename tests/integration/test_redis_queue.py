@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository, ProjectRepository
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable
+from anime.errors import DatabaseUnavailable, StorageTimedOut
 from anime.jobs import redis_queue
 from anime.jobs.background import background_work
 from anime.retry_policies import RetryPolicy
@@ -296,15 +296,19 @@ async def test_f50_while_the_database_is_away_entries_wait_where_they_are_safe(
     assert [str(job.id) for job in await office.jobs()] == [entry]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ESTALE, os.strerror(errno.ESTALE)), StorageTimedOut("It has not answered.")],
+)
 async def test_while_the_folder_of_workflows_does_not_answer_entries_wait(
-    office: Office, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    office: Office, redis: Redis, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     was_asked, folder = asyncio.Event(), Path.iterdir
     loop = asyncio.get_running_loop()
 
     def stale(_: Path) -> Iterator[Path]:
         loop.call_soon_threadsafe(was_asked.set)
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        raise fault
 
     monkeypatch.setattr(Path, "iterdir", stale)
     async with consuming(office):

@@ -2,10 +2,16 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+from anime.assets.library_reader import LibraryReader
+
+T = TypeVar("T")
+_GIVEN_UP_SECONDS = 0.5
 
 
 def let_die(mount: Path, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> threading.Event:
@@ -19,3 +25,15 @@ def let_die(mount: Path, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> 
 
     monkeypatch.setattr(os, "stat", hang)
     return is_back
+
+
+def give_up_soon(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let waits for a library's disk end soon: for functions of these names, else for all."""
+    run = LibraryReader.run
+
+    async def run_soon(disk: LibraryReader, call: Callable[[], T], *, seconds: float) -> T:
+        name = getattr(call, "func", call).__name__
+        is_short = not names or name in names
+        return await run(disk, call, seconds=_GIVEN_UP_SECONDS if is_short else seconds)
+
+    monkeypatch.setattr(LibraryReader, "run", run_soon)

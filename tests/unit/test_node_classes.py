@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from anime.assets.library_reader import LibraryReader
+from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_templates import load_template
 from anime.core.graphs import Graph
@@ -112,7 +113,7 @@ async def prepared(folder: Path, policy: NodeClassPolicy) -> str:
             ComfyUIClient("http://comfyui", transport=OneClassServer()),
             load_template("mine", shipped_as_mine(folder)),
             REQUEST.model_copy(update={"model": "a"}),
-            library=folder,
+            library=AssetStore(folder),
             default_model=None,
             node_class_policy=policy,
         )

@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_templates import load_template
 from anime.core.node_classes import NodeClassPolicy
@@ -52,7 +53,7 @@ class ChangingServer(httpx.AsyncBaseTransport):
             self.client(),
             load_template("txt2img", SHIPPED_WORKFLOWS),
             GenerationRequest(prompt="a cat", model=model),
-            library=Path("/nowhere"),
+            library=AssetStore(Path("/nowhere")),
             default_model="a",
             node_class_policy=NodeClassPolicy(),
         )
