@@ -5,7 +5,6 @@ there, the source is removed. One take after the other, so only the manifest's l
 unfinished; the next run finishes it. Every step finds what is done.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from stat import S_ISREG
 from uuid import uuid4
 
 from anime.assets.journal import Journal
-from anime.assets.store import INCOMING, AssetStore, StoredFile, chunks_of, sha256_of
+from anime.assets.store import INCOMING, AssetStore, StoredFile
 from anime.core.retention import (
     ArchiveTake,
     LeaveTake,
@@ -62,12 +61,8 @@ class Archive:
     """A folder outside of the library, with a manifest."""
 
     def __init__(self, root: Path, library: Path, database: Database) -> None:
-        if root.resolve().is_relative_to(library.resolve()):
-            raise ConfigurationError(
-                f"The archive {root} lies within the library.",
-                "Point ANIME_ARCHIVE_DIR to a folder outside of it.",
-            )
-        self._files = AssetStore(root)
+        self._files = AssetStore(root, called="archive")
+        self._sources = AssetStore(library)
         self._library = library
         self._database = database
         self._manifest = Journal(root / MANIFEST)
@@ -76,22 +71,34 @@ class Archive:
         """Archive what was rejected and made before. A dry run, by the report, only counts.
 
         Raises:
+            ConfigurationError: the archive lies within the library.
             StorageError: the archive is missing or full; what is not archived yet stays.
+            StorageTimedOut: the archive or the library does not answer.
         """
+        await self._refuse_library()
         if report.is_dry_run:
             async for take in self._rejected(before):
                 step = plan_take(take, self._library)
-                report.note_take(step, await asyncio.to_thread(_size_of, take.path))
+                report.note_take(step, await self._sources.in_thread(_size_of, take.path))
             return
         await self._files.check()
         await self._files.tidy()
-        with self._manifest:
+        await self._files.in_thread(self._manifest.__enter__)
+        async with self._files.cleaned_up(self._manifest.__exit__):
             await self._finish_last()
             async for take in self._rejected(before):
                 async with self._database.session_scope() as session:
                     is_free = await RetentionRepository(session).keep_backups_out()
                 step = plan_take(take, self._library) if is_free else LeaveTake(take, _BACKED_UP)
                 report.note_take(*await self._carry_out(step, now))
+
+    async def _refuse_library(self) -> None:
+        root: Path = await self._files.in_thread(self._files.root.resolve)
+        if root.is_relative_to(await self._sources.in_thread(self._library.resolve)):
+            raise ConfigurationError(
+                f"The archive {self._files.root} lies within the library.",
+                "Point ANIME_ARCHIVE_DIR to a folder outside of it.",
+            )
 
     async def _rejected(self, before: datetime) -> AsyncIterator[RejectedTake]:
         last = 0
@@ -112,7 +119,7 @@ class Archive:
         """What became of it, and its size if it was archived."""
         if isinstance(step, LeaveTake):
             return step, 0
-        source = await asyncio.to_thread(look_at, step.take, self._library)
+        source = await self._look_at(step.take)
         if isinstance(source, str):
             return LeaveTake(step.take, source), 0
         placed = await self._place(source, step.target)
@@ -131,24 +138,24 @@ class Archive:
             # wait for the copy, which may take long: until now the file is where it was.
             if not await takes.keep_backups_out():
                 return _BACKED_UP
-            await asyncio.to_thread(self._write_down, take, source, placed, now)
+            await self._files.in_thread(self._write_down, take, source, placed, now)
             is_ours = await takes.archive(take, str(placed))
         if not is_ours:
-            await asyncio.to_thread(self._withdraw, take, placed, now)
+            await self._files.in_thread(self._withdraw, take, placed, now)
             return "Somebody has changed its row meanwhile."
-        await asyncio.to_thread(source.remove)
+        await self._sources.in_thread(source.remove)
         return None
 
     async def _place(self, source: Source, target: PurePosixPath) -> Path:
         """Where the file is in the archive now, with the same content."""
-        received = await asyncio.to_thread(self._link, source)
+        received: StoredFile | None = await self._files.in_thread(self._link, source)
         if received is None:
-            received = await self._files.receive(chunks_of(source.path))
+            received = await self._files.receive(self._sources.chunks_of(source.path))
         async with self._files.placed_or_removed(received):
             if received.sha256 != source.sha256:
                 raise source.changed()
             placed = await self._files.place(received, target)
-        if await asyncio.to_thread(sha256_of, placed) != source.sha256:
+        if await self._files.sha256_of(placed) != source.sha256:
             raise source.changed()
         return placed
 
@@ -185,7 +192,7 @@ class Archive:
 
     async def _finish_last(self) -> None:
         """Remove the source of the last take, if a run died before it did."""
-        line = await asyncio.to_thread(self._manifest.last)
+        line = await self._files.in_thread(self._manifest.last)
         if line.get("event") != "archived":
             return
         placed = self._files.root / str(line["path"])
@@ -193,14 +200,29 @@ class Archive:
             is_archived = await RetentionRepository(session).is_archived_at(
                 int(line["file_id"]), str(placed)
             )
-        if not is_archived or not await asyncio.to_thread(placed.is_file):
+        if not is_archived or not await self._files.in_thread(placed.is_file):
             return
         take = RejectedTake(
             int(line["file_id"]), str(line["from"]), str(line["sha256"]), None, None
         )
-        source = await asyncio.to_thread(look_at, take, self._library)
+        source = await self._look_at(take)
         if isinstance(source, Source):
-            await asyncio.to_thread(source.remove)
+            await self._sources.in_thread(source.remove)
+
+    async def _look_at(self, take: RejectedTake) -> Source | str:
+        """The file of a row, or why it is left alone.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        path = Path(take.path)
+        found = await self._sources.in_thread(look_at, path, self._library)
+        if isinstance(found, str):
+            return found
+        sha256 = await self._sources.sha256_of(path)
+        if take.sha256 is not None and take.sha256 != sha256:
+            return "Its content has changed; `anime verify` says more."
+        return Source(path, sha256, found.st_size, _stamp(found))
 
 
 def _size_of(path: str) -> int:
@@ -210,23 +232,15 @@ def _size_of(path: str) -> int:
         return 0
 
 
-def look_at(take: RejectedTake, library: Path) -> Source | str:
-    """The file of a row, or why it is left alone. Blocks.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    path = Path(take.path)
+def look_at(path: Path, library: Path) -> os.stat_result | str:
+    """How the file is, or why it is left alone. Blocks."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return "It is gone; `anime verify` looks for it."
     if not S_ISREG(found.st_mode) or not path.resolve().is_relative_to(library.resolve()):
         return "It is a link to somewhere else, or no file."
-    sha256 = sha256_of(path)
-    if take.sha256 is not None and take.sha256 != sha256:
-        return "Its content has changed; `anime verify` says more."
-    return Source(path, sha256, found.st_size, _stamp(found))
+    return found
 
 
 def _stamp(found: os.stat_result) -> _Stamp:

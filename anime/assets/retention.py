@@ -4,19 +4,20 @@ Doing it twice is harmless. Thumbnails are made again when asked for; a day of q
 announced by one run, and removed for good by a later one.
 """
 
-import asyncio
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from anime.assets.archive import Archive
 from anime.assets.journal import Journal
-from anime.assets.store import INCOMING, write_file
+from anime.assets.store import INCOMING, AssetStore, write_file
 from anime.core.retention import (
     KeepDays,
     QuarantineDay,
@@ -32,6 +33,10 @@ from anime.settings import Settings
 
 _ANNOUNCED = ".announced.json"
 _REMOVED = "removed.jsonl"
+_AT_ONCE = 200  # files that are looked at, or removed, in one call
+
+T = TypeVar("T")
+_File = tuple[Path, os.stat_result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +58,41 @@ class Retention:
         return cls(library or settings.library, keep, settings.archive_dir)
 
     async def thumbnails(self, report: RetentionReport, now: datetime) -> None:
-        """Remove old thumbnails."""
+        """Remove old thumbnails. Raises StorageTimedOut: the library does not answer."""
         if self.keep.thumbnails:
-            await asyncio.to_thread(self._tidy_thumbnails, report, now)
+            disk = AssetStore(self.library)
+            async for some in _some_of(_files(self.library / ".thumbnails"), disk):
+                await disk.in_thread(self._tidy_thumbnails, some, report, now)
 
     async def quarantine(self, report: RetentionReport, now: datetime) -> None:
         """Remove old days of quarantine that were announced, and announce the rest.
 
         `now` is local time.
+
+        Raises:
+            StorageTimedOut: the library does not answer.
         """
-        if self.keep.quarantine:
-            await asyncio.to_thread(self._tidy_quarantine, report, now)
+        if not self.keep.quarantine:
+            return
+        disk, folder = AssetStore(self.library), self.library / QUARANTINE
+        told: dict[str, datetime] = await disk.in_thread(_announced, folder)
+        days = [day async for some in _some_of(_days(folder), disk, 1) for day in some]
+        steps = plan_days(days, self.keep.quarantine, now.date(), announced=told, now=now)
+        for aside, is_removed in steps:
+            counted = report.removed if is_removed else report.announced
+            tally = RetentionTally(files=aside.files, size_bytes=aside.size_bytes)
+            counted[aside.path.name] = tally
+            if is_removed and not report.is_dry_run:
+                await _remove(Path(aside.path), disk, folder / _REMOVED, now)
+        tells = {name: told.get(name, now).isoformat() for name in report.announced}
+        if (tells or told) and not report.is_dry_run:
+            await disk.in_thread(
+                write_file,
+                folder / _ANNOUNCED,
+                json.dumps(tells).encode(),
+                drafts=self.library / INCOMING,
+                replaces=True,
+            )
 
     async def takes(self, report: RetentionReport, now: datetime, database: Database) -> None:
         """Archive old rejected takes.
@@ -82,8 +111,10 @@ class Retention:
         before = now - timedelta(days=self.keep.rejected)
         await Archive(self.archive, self.library, database).take_in(before, now, report)
 
-    def _tidy_thumbnails(self, report: RetentionReport, now: datetime) -> None:
-        for path, found in _files(self.library / ".thumbnails"):
+    def _tidy_thumbnails(
+        self, files: Iterable[_File], report: RetentionReport, now: datetime
+    ) -> None:
+        for path, found in files:
             # Read last; where the file system keeps no such time, made.
             asked_for = datetime.fromtimestamp(max(found.st_atime, found.st_mtime), UTC)
             if path.suffix == ".webp" and is_due(asked_for, self.keep.thumbnails, now):
@@ -91,21 +122,13 @@ class Retention:
                     path.unlink(missing_ok=True)
                 report.thumbnails.add(found.st_size)
 
-    def _tidy_quarantine(self, report: RetentionReport, now: datetime) -> None:
-        folder = self.library / QUARANTINE
-        told = _announced(folder)
-        days = list(_days(folder))
-        steps = plan_days(days, self.keep.quarantine, now.date(), announced=told, now=now)
-        for aside, is_removed in steps:
-            counted = report.removed if is_removed else report.announced
-            tally = RetentionTally(files=aside.files, size_bytes=aside.size_bytes)
-            counted[aside.path.name] = tally
-            if is_removed and not report.is_dry_run:
-                _remove(Path(aside.path), Journal(folder / _REMOVED), now)
-        tells = {name: told.get(name, now).isoformat() for name in report.announced}
-        if (tells or told) and not report.is_dry_run:
-            text = json.dumps(tells).encode()
-            write_file(folder / _ANNOUNCED, text, drafts=self.library / INCOMING, replaces=True)
+
+async def _some_of(
+    found: Iterator[T], disk: AssetStore, at_a_time: int = _AT_ONCE
+) -> AsyncIterator[list[T]]:
+    """What is found on the disk, so many at a time: in no call is it waited for more."""
+    while some := await disk.in_thread(lambda: list(islice(found, at_a_time))):
+        yield some
 
 
 def _days(folder: Path) -> Iterator[QuarantineDay]:
@@ -120,7 +143,7 @@ def _days(folder: Path) -> Iterator[QuarantineDay]:
             yield QuarantineDay(day, path, len(sizes), sum(sizes))
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def _files(folder: Path) -> Iterator[_File]:
     """The files below it, one after the other: there may be millions. Links are not followed."""
     for root, _, names in os.walk(folder):
         for name in names:
@@ -131,11 +154,21 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 continue
 
 
-def _remove(day: Path, journal: Journal, now: datetime) -> None:
+async def _remove(day: Path, disk: AssetStore, removed: Path, now: datetime) -> None:
     """Remove the folder; what was in it stays written down."""
+    async for some in _some_of(_files(day), disk):
+        await disk.in_thread(_remove_files, some, Journal(removed), now)
+    await disk.in_thread(_remove_folder, day)
+
+
+def _remove_files(files: Iterable[_File], journal: Journal, now: datetime) -> None:
     with journal:
-        for path, found in _files(day):
+        for path, found in files:
             journal.write({"path": str(path), "size_bytes": found.st_size, "at": now.isoformat()})
+            path.unlink(missing_ok=True)
+
+
+def _remove_folder(day: Path) -> None:
     with suppress(FileNotFoundError):  # another one was faster
         shutil.rmtree(day)  # removes links, and not what they point to
 

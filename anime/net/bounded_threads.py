@@ -46,7 +46,7 @@ class BoundedThreads:
         def work() -> Callable[[], None]:
             try:
                 value = call()
-            except Exception as fault:  # noqa: BLE001  raised where the result is waited for
+            except BaseException as fault:  # noqa: BLE001  raised where the result is waited for
                 error = fault
                 return lambda: result.set_exception(error)
             return lambda: result.set_result(value)

@@ -1,7 +1,9 @@
 """What is old goes, in steps that can be repeated, and nothing of a person's is lost."""
 
+import errno
 import json
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +18,12 @@ from anime.assets.store import INCOMING, sha256_of
 from anime.core.retention import KeepDays, RetentionReport
 from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
-from anime.errors import ConfigurationError, StorageError
+from anime.errors import ConfigurationError, StorageError, StorageTimedOut
 from anime.schemas import FileRecord
 from tests.integration.old_client import execute
 from tests.integration.silent_proxy import silent_proxy
+from tests.support.dead_mount import give_up_soon, let_die
+from tests.support.waiting import HUNG_SECONDS
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=100)
@@ -382,6 +386,63 @@ async def test_an_archive_that_is_not_mounted_is_not_made(
         await tidy(library, database, archive=tmp_path / "lost", rejected=30)
     assert not (tmp_path / "lost").exists()
     assert path.exists()
+
+
+@pytest.mark.parametrize("name", [".thumbnails/ab/abcd.webp", "quarantine/20200101/bad.png"])
+async def test_a_library_that_does_not_answer_is_given_up(
+    name: str, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_file(library / name)
+    with monkeypatch.context() as dead:
+        is_back = let_die(library, dead, seconds=HUNG_SECONDS)
+        give_up_soon(dead)
+        with pytest.raises(StorageTimedOut, match=f"library {library} has not answered"):
+            await tidy(library, thumbnails=30, quarantine=30)
+        is_back.set()
+    report = await tidy(library, thumbnails=30, quarantine=30)
+    assert report.thumbnails.files + len(report.announced) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "disk"),
+    [
+        ("anime.assets.archive.look_at", "library"),
+        ("anime.assets.archive.Source.remove", "library"),
+        ("anime.assets.archive.Archive._link", "archive"),
+        ("anime.assets.archive.Archive._write_down", "archive"),
+        ("anime.assets.journal.Journal.__enter__", "archive"),
+        ("anime.assets.journal.Journal.last", "archive"),
+    ],
+)
+async def test_a_disk_that_does_not_answer_any_more_is_given_up_at_any_step_of_archiving(
+    step: str,
+    disk: str,
+    library: Path,
+    archive: Path,
+    database: Database,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, loop = old_file(library / "rain/a.png"), threading.get_ident()
+    file_id = await reject(database, database_url, path)
+    is_back = threading.Event()
+
+    def hang(*_: object) -> None:
+        assert threading.get_ident() != loop
+        assert is_back.wait(HUNG_SECONDS)
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as dead:
+        dead.setattr(step, hang)
+        give_up_soon(dead, "hang")
+        with pytest.raises(StorageTimedOut, match=f"{disk} .* has not answered"):
+            await tidy(library, database, archive=archive, rejected=30)
+        is_back.set()
+    await tidy(library, database, archive=archive, rejected=30)
+    assert (await row(database, database_url, file_id))[1] == "archived"
+    assert (archive / "rain/a.png").read_bytes() == b"picture"
+    assert not path.exists()
+    assert len(manifest(archive)) == 1
 
 
 async def test_what_a_killed_run_left_half_copied_goes_from_the_archive(
