@@ -93,8 +93,9 @@ async def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
         return False
     target = library.root / thumbnail_path(file.sha256)
     try:
-        if not target.exists():
-            await draw_thumbnail(library.root / file.file_path, target)
+        if not await library.in_thread(target.exists):
+            picture = library.root / file.file_path
+            await draw_thumbnail(picture, target, in_thread=library.in_thread)
     except (OSError, UnusableFile) as fault:
         get_run_logger().warning("No thumbnail of %s: %s", file.filename, fault)
         return False

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from anime.assets.importer.walk import walk
+from anime.assets.store import AssetStore
 from anime.core.assets import KnownAsset
 from anime.core.sweep_plan import ScannedFile
 from anime.errors import StorageError
@@ -43,7 +44,7 @@ async def files_of(library: Path, *, at_a_time: int) -> AsyncIterator[list[Libra
     Raises:
         StorageError: the library is not there.
     """
-    await asyncio.to_thread(require_library, library)
+    await require_library(library)
     files = _below(library)
     while batch := await asyncio.to_thread(lambda: list(islice(files, at_a_time))):
         yield batch
@@ -65,13 +66,14 @@ def within_reach(rows: Iterable[KnownAsset], archive: Path | None) -> list[Known
     return [row for row in rows if not Path(row.path).is_relative_to(archive)]
 
 
-def require_library(library: Path) -> None:
+async def require_library(library: Path) -> None:
     """Make sure that there is a library: a lost mount must not look like lost files.
 
     Raises:
         StorageError: there is none, or it is empty.
+        StorageTimedOut: it does not answer.
     """
-    if not has_files(library):
+    if not await AssetStore(library).in_thread(has_files, library):
         raise StorageError(
             f"There is no library in {library}, or it is empty.",
             "Mount it, or point ANIME_LIBRARY_DIR to where it is.",

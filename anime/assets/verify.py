@@ -78,7 +78,7 @@ async def verify(
         StorageError: the library is not there: nothing is called missing because of that.
         DatabaseUnavailable: PostgreSQL went away; what was found out by then is written.
     """
-    await asyncio.to_thread(require_library, library)
+    await require_library(library)
     report = VerifyReport()
     verifier = _Verifier(database, library, archive, report)
     after = 0
@@ -126,7 +126,7 @@ class _Verifier:
             if state.value != row.state:
                 changed[state].append(row.id)
         if changed[FileState.MISSING]:  # or has the mount gone since we began?
-            await asyncio.to_thread(require_library, self.library)
+            await require_library(self.library)
         async with self.database.session_scope() as session:
             for state, ids in changed.items():
                 await InventoryRepository(session).mark(ids, state)

@@ -32,7 +32,7 @@ from anime.db.advisory_lock import BACKUP, advisory_lock
 from anime.db.dump import Snapshot, connected, dump
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.errors import BackupFailed, NotFound
+from anime.errors import BackupFailed, NotFound, StorageTimedOut
 from anime.progress.keys import PROCESSING, job_hash
 from anime.progress.publisher import ProgressPublisher
 from anime.progress.redis_connection import connect_redis
@@ -45,6 +45,7 @@ from tests.integration.old_client import execute
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_db_jobs import until_waiting
 from tests.integration.test_retention import manifest, old_file, tidy
+from tests.support.dead_mount import give_up_soon, let_die
 from tests.support.embedded import embedded_valkey
 from tests.support.waiting import HUNG_SECONDS
 
@@ -126,6 +127,24 @@ async def told_times(studio: Studio) -> tuple[float, float]:
     assert backup is not None
     assert drilled is not None
     return float(backup[1]), float(drilled[1])
+
+
+@pytest.mark.parametrize("folder", ["library", "backups"])
+async def test_a_folder_that_does_not_answer_ends_backup_and_drill_as_they_begin(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    await studio.back_up()
+    called = "library" if folder == "library" else "folder of backups"
+    said = f"The {called} {tmp_path / folder} has not answered"
+    with monkeypatch.context() as dead:
+        is_back = let_die(tmp_path / folder, dead, seconds=HUNG_SECONDS)
+        give_up_soon(dead)
+        with pytest.raises(StorageTimedOut, match=said):
+            await studio.back_up()
+        if folder == "backups":
+            with pytest.raises(StorageTimedOut, match=said):
+                await drill(studio.settings(), studio.database, studio.backups)
+        is_back.set()
 
 
 def make_older(studio: Studio) -> None:

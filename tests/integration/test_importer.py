@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, get_ident
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -30,10 +30,16 @@ from anime.core.sweep_plan import ImportOutcome, Mode, Step
 from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
-from anime.errors import ConfigurationError, DatabaseUnavailable, StorageError
+from anime.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    StorageError,
+    StorageTimedOut,
+)
 from anime.schemas import GenerationRequest
 from tests.integration.import_folder import Stage, counts, outcomes, picture
 from tests.integration.old_client import execute
+from tests.support.dead_mount import give_up_soon
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
@@ -408,6 +414,26 @@ async def test_a_folder_that_is_not_there_is_a_clear_error(stage: Stage) -> None
     shutil.rmtree(stage.output)
     with pytest.raises(ConfigurationError, match="cannot be swept"):
         await stage.sweep()
+
+
+@pytest.mark.parametrize("look", ["pathlib.Path.resolve", "anime.assets.importer.scan._next"])
+async def test_a_folder_that_does_not_answer_is_given_up_and_swept_the_next_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    stage.put("a.png", picture(1))
+    is_back, loop = Event(), get_ident()
+
+    def hang(*_: object) -> None:
+        assert get_ident() != loop
+        assert is_back.wait(HUNG_SECONDS)
+
+    with monkeypatch.context() as dead:
+        dead.setattr(look, hang)
+        give_up_soon(dead, "hang")
+        with pytest.raises(StorageTimedOut, match=f"swept folder {stage.output} has not answered"):
+            await stage.sweep()
+        is_back.set()
+    assert counts(await stage.sweep()) == {"organised": 1}
 
 
 async def test_a_library_that_is_not_there_is_a_clear_error_and_stays_so(stage: Stage) -> None:

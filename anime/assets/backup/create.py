@@ -23,7 +23,7 @@ from anime.assets.backup.guards import disk_faults, only_one
 from anime.assets.backup.kept_settings import settings_text
 from anime.assets.backup.listing import FolderWalk, ListingWriter
 from anime.assets.library_files import Progress, require_library
-from anime.assets.store import write_file
+from anime.assets.store import AssetStore, write_file
 from anime.core.backups import DUMP, LISTING, MANIFEST, SETTINGS, Manifest, backup_name
 from anime.db.dump import Snapshot, dump, snapshot
 from anime.db.session import Database
@@ -89,11 +89,16 @@ async def make_backup(
     Raises:
         BackupFailed: it could not be made; what was there before is as it was.
         StorageError: there is no library.
+        StorageTimedOut: one of the folders does not answer as it begins.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    await asyncio.to_thread(require_library, settings.library)
-    roots = {name: path for name, path in roots_of(settings).items() if path.is_dir()}
-    await asyncio.to_thread(folder.check, roots)
+    await require_library(settings.library)
+    roots = {
+        name: path
+        for name, path in roots_of(settings).items()
+        if await AssetStore(path, called=name).in_thread(path.is_dir)
+    }
+    await folder.disk.in_thread(folder.check, roots)
     began = time.monotonic()
     async with only_one(database.address):
         with (

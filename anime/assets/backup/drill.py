@@ -85,11 +85,12 @@ async def drill(
 
     Raises:
         NotFound: there is no backup.
+        StorageTimedOut: their folder does not answer as it begins.
         BackupFailed: another drill or a backup is at work, or the results cannot be written.
         DatabaseUnavailable: PostgreSQL does not answer; what it refuses later is a problem found.
     """
     async with only_one(live.address):
-        backup = await asyncio.to_thread(folder.newest)
+        backup: Path = await folder.disk.in_thread(folder.newest)
         report = DrillReport(at=datetime.now(UTC), backup=backup.name)
         with disk_faults(folder.root):
             try:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from anime.assets.backup.listing import hashes_in, hashes_only_in, read_listing
 from anime.assets.store import (
+    AssetStore,
     copy_hashed,
     draft_in,
     link,
@@ -51,6 +52,11 @@ class BackupFolder:
 
     root: Path
     _touched: set[str] = field(default_factory=set)  # folders of objects with new names
+
+    @property
+    def disk(self) -> AssetStore:
+        """What uses its disk in threads that may hang."""
+        return AssetStore(self.root, called="folder of backups")
 
     def check(self, sources: dict[str, Path]) -> None:
         """Make sure that backups can be kept there.

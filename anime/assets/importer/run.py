@@ -112,10 +112,13 @@ async def sweep_folder(
 
     Raises:
         ConfigurationError: the folder cannot be read.
+        StorageTimedOut: the library does not answer as it begins, or the folder while it is listed.
         StorageError: the library cannot take a file. What came before is kept and remembered.
         DatabaseUnavailable: PostgreSQL went away; sweeping again goes on from there.
     """
-    order = replace(order, folder=order.folder.resolve())  # of one folder, one name
+    swept = AssetStore(order.folder, called="swept folder")
+    folder = await swept.in_thread(order.folder.resolve)  # of one folder, one name
+    order = replace(order, folder=folder)
     if order.dry_run:
         return await _Sweep(order, database, library, None).run(watch)
     async with advisory_lock(database.address, SWEEP) as turn:

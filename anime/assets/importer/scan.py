@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from anime.assets.importer.walk import Folder, is_rested, walk
+from anime.assets.store import AssetStore
 from anime.core.debris import Debris
 from anime.core.sweep_plan import ScannedFile, folder_key
 from anime.db.repositories.sweeps import SweepRepository
@@ -54,13 +55,15 @@ async def find_new(
 
     Raises:
         ConfigurationError: the folder cannot be read, or is in the library.
+        StorageTimedOut: the folder or the library does not answer.
     """
+    library = await AssetStore(library).in_thread(library.resolve)
     refuse_library(root, library)
-    finding = ScanResult(wanted)
-    is_library = os.fsencode(library.resolve()).__eq__
+    swept, finding = AssetStore(root, called="swept folder"), ScanResult(wanted)
+    is_library = os.fsencode(library).__eq__
     groups = _groups(walk(os.fsencode(root), is_left_out=is_library, debris=debris))
     # While the database is asked about one group, the next is being listed.
-    async with aclosing(read_ahead(partial(asyncio.to_thread, _next, groups, root))) as listed:
+    async with aclosing(read_ahead(partial(swept.in_thread, _next, groups, root))) as listed:
         async for group in listed:
             await _add_new(finding, group, database, settle_seconds)
             if finding.count >= (limit or AT_MOST):
@@ -98,12 +101,12 @@ async def read_ahead(next_one: Callable[[], Awaitable[T | None]]) -> AsyncGenera
 
 
 def refuse_library(root: Path, library: Path) -> None:
-    """Make sure that the folder is not the library itself, or in it.
+    """Make sure that the folder is not the library itself, or in it; both are resolved.
 
     Raises:
         ConfigurationError: it is.
     """
-    if root.resolve().is_relative_to(library.resolve()):
+    if root.is_relative_to(library):
         raise ConfigurationError(
             f"{root} is in the library: what is there is organised already.",
             "Sweep ComfyUI's output folder; for rows that are missing, `anime rebuild`.",
