@@ -32,6 +32,14 @@ HANDING_ON: dict[str, tuple[Node, int]] = {
         node("ImpactExecutionOrderController", signal=["no", 0], value=["x", 0]),
         1,
     ),
+    "a node that another waits for": (
+        node("ImpactExecutionOrderController", signal=["x", 0], value=["no", 0]),
+        0,
+    ),
+    "a lazy switch": (
+        node("InversionDemoLazySwitch", switch=False, on_true=["no", 0], on_false=["x", 0]),
+        0,
+    ),
     "a bridge that is open": (
         node("ImpactControlBridge", value=["x", 0], mode=True, behavior="Stop"),
         0,
