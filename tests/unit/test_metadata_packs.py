@@ -797,6 +797,11 @@ CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
         ["31"],
         BOTH[:1],
     ),
+    "a sampler of another model that resumes the work of the former": (
+        res4lyf(sampler_mode="resample", latent_image=["draw", 0]),
+        ["31", "8"],
+        BOTH,
+    ),
     "passes with settings apart": (two_of_wan(), ["31", "8"], BOTH[:1]),
 }
 

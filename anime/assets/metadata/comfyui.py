@@ -165,8 +165,9 @@ class GraphReader:
         if positive is not None and positive.rule.sampler and positive.rule.adds("positive"):
             return positive  # which has put a conditioning of its own into its pipe
         for each in self._with_options(step):
-            if each.rule.continues:
-                return self._values.origin(step.node["inputs"].get(each.rule.continues), "latent")
+            rule = each.rule.known(each.node["inputs"]) or each.rule
+            if rule.continues:
+                return self._values.origin(step.node["inputs"].get(rule.continues), "latent")
         return None
 
     def _with_options(self, step: Origin) -> list[Origin]:
