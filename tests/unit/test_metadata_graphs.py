@@ -1046,6 +1046,99 @@ def test_of_several_saving_nodes_under_one_name_the_size_decides_where_it_can(
     assert [use.seed for use in recipe.samplers] == ["31"]
 
 
+COMPUTED = node("SimpleMath+", value="a > 1", a=["empty", 0])  # what only a run shows
+LARGER = node("LatentUpscaleBy", samples=["draw", 0], scale_by=1.5)
+AGAIN: dict[str, Any] = {"seed": 5, "steps": 6, "denoise": 0.4}
+
+
+def forked(on_true: str, on_false: str, **nodes: Any) -> Graph:
+    """A graph with a switch between two nodes, and only a run shows which of them it takes."""
+    fork = node("ComfySwitchNode", switch=["n", 0], on_true=[on_true, 0], on_false=[on_false, 0])
+    return graph_of(
+        n=COMPUTED,
+        fork=fork,
+        given=node("LoadImage", image="in.png"),
+        seen=node("VAEEncode", pixels=["given", 0], vae=["load", 2]),
+        larger=LARGER,
+        again=sampler(**AGAIN, latent_image=["fork", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        **nodes,
+    )
+
+
+SECOND = {"save": node("SaveImage", images=["second", 0], filename_prefix="kite")}
+ONE_OF_TWO = {
+    "save": node("SaveImage", images=["fork", 0], filename_prefix="kite"),
+    "again": sampler(**AGAIN, latent_image=["larger", 0]),
+}
+FORKS: dict[str, tuple[Graph, str | None, int | None, list[str | None]]] = {
+    "a second pass over one of two pictures": (
+        forked("larger", "seen", **SECOND),
+        None,
+        None,
+        [],
+    ),
+    "a second pass over the first, larger or not": (
+        forked("larger", "draw", **SECOND),
+        "31",
+        12,
+        ["31", "5"],
+    ),
+    "a second pass over one of two pictures that were given": (
+        forked("seen", "empty", **SECOND),
+        "5",
+        6,
+        ["5"],
+    ),
+    "what one or two passes have made": (
+        {**forked("second", "decode"), **ONE_OF_TWO},
+        "31",
+        12,
+        ["31"],
+    ),
+    "what was made, under one of two pictures": (
+        {
+            **forked("given", "larger"),
+            "paste": node("ImageCompositeMasked", destination=["decode", 0], source=["fork", 0]),
+            "larger": node("LoadImage", image="other.png"),
+            "save": node("SaveImage", images=["paste", 0], filename_prefix="kite"),
+        },
+        "31",
+        12,
+        ["31"],
+    ),
+    "what was made, or a picture that was given": (
+        {**forked("given", "decode"), **ONE_OF_TWO},
+        None,
+        None,
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORKS)
+def test_of_what_a_switch_may_take_only_what_both_say_is_said(name: str) -> None:
+    graph, seed, steps, samplers = FORKS[name]
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png", FileKind.IMAGES, size=(1, 1)))
+    assert (recipe.seed, recipe.steps) == (seed, steps)
+    assert [use.seed for use in recipe.samplers] == samplers
+    assert recipe.prompt == (
+        PROMPT if seed or "seen" in graph["fork"]["inputs"]["on_false"] else None
+    )
+
+
+def test_of_pictures_with_many_forks_before_them_nothing_is_said() -> None:
+    """To follow each fork from each other one would take minutes."""
+    graph = graph_of(n=COMPUTED, save=node("SaveImage", images=["b0", 0], filename_prefix="kite"))
+    for number in range(200):
+        ways = {f"image{way}": [f"b{(number + way) % 200}", 0] for way in range(20)}
+        graph[f"b{number}"] = node("ImageBatch", image1=[f"s{number}", 0], image2=["decode", 0])
+        graph[f"s{number}"] = node("Some Switch", index=["n", 0], **ways)
+    graph["b0"]["inputs"]["image2"] = ["given", 0]
+    graph["given"] = node("LoadImage", image="in.png")
+    assert told(graph) == {name: () if name == "loras" else None for name in BASE}
+
+
 def test_merged_models_are_all_kept() -> None:
     graph = modelled(
         patch=node("ModelMergeSimple", model1=["load", 0], model2=["b", 0], ratio=0.5),

@@ -63,6 +63,8 @@ class GraphReader:
         self._graph = graph
         self._values = GraphValues(graph, editor_workflow)
         self._steps = StepReader(graph, self._values, is_measured=is_measured)
+        self._forks: dict[str, Origin] = {}  # what switches of which a run decides may have taken
+        self._is_forked = False  # any of them, on the way from the node that saved the file
 
     def sampling_of(self, saved: SavedFile) -> Sampling | None:
         """What made the file; None when nothing in the graph did."""
@@ -87,21 +89,41 @@ class GraphReader:
 
     def _size(self, node_id: str, kind: FileKind | None) -> tuple[int, int] | None:
         """Width and height of what a node saves; None unless it is as some sampler made it."""
+        self._forks = {}
         decoders = self._before(self._values.node(node_id), kind)
         is_as_decoded = all("Decode" in each.node["class_type"] for each in decoders)
         makers = [each for step in decoders for each in self._before(step, kind)]
-        if not is_as_decoded or len(makers) != 1 or not samples(makers[0]):
+        if not is_as_decoded or self._forks or len(makers) != 1 or not samples(makers[0]):
             return None
         return self._steps.size_of(makers[0])
 
     def _made(self, node_id: str, kind: FileKind | None) -> Sampling | None:
         """What made all that a node has saved; None when nothing did."""
-        ends = self._makers([self._values.node(node_id)], kind)
+        self._forks, self._is_forked = {}, False
+        begin = [self._values.node(node_id)]
+        ends = self._makers(begin, kind)
+        is_made = self._is_made(begin, kind)
         chains = islice((chain for end in ends for chain in self._chains(end, kind)), _MAX_PATHS)
         said = [self._of_chain(chain) for chain in chains]
-        return reduce(Sampling.beside, said) if said else None
+        if not said:
+            return None
+        whole = reduce(Sampling.agreed_with if self._is_forked else Sampling.beside, said)
+        return whole if is_made else whole.agreed_with(Sampling())
 
-    def _makers(self, begin: Sequence[Origin], kind: FileKind | None) -> list[Origin]:
+    def _is_made(self, begin: Sequence[Origin], kind: FileKind | None) -> bool:
+        """Whether something was made, whichever way the forks passed on the way back have taken."""
+        ways, self._forks = self._forks, {}
+        self._is_forked = self._is_forked or bool(ways)
+        sure = [step for step in begin if step.node_id not in ways]
+        is_made = not ways or bool(self._makers(sure, kind, at_forks=False))
+        if not is_made and len(ways) <= _MAX_PATHS:
+            is_made = all(self._makers([way], kind) for way in ways.values())
+        self._forks = {}
+        return is_made
+
+    def _makers(
+        self, begin: Sequence[Origin], kind: FileKind | None, *, at_forks: bool = True
+    ) -> list[Origin]:
         """The nearest nodes back from these that make something, themselves included."""
         reached = {step.node_id: step for step in begin}
         found, waiting = [], list(reached.values())
@@ -110,7 +132,7 @@ class GraphReader:
             if may_make and (samples(step) or _generates(step)) and not self._is_left_out(step):
                 found.append(step)
                 continue
-            for before in self._before(step, kind):
+            for before in self._before(step, kind, at_forks=at_forks):
                 if before.node_id not in reached:
                     reached[before.node_id] = before
                     waiting.append(before)
@@ -137,11 +159,13 @@ class GraphReader:
         while waiting:
             chain = waiting.pop()
             earlier: list[Origin] = []
+            known, is_made = {step.node_id for step in chain}, True
             if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and samples(chain[0]):
-                known = {step.node_id for step in chain}
-                makers = self._makers(self._continued(chain[0], kind), kind)
+                begin = self._continued(chain[0], kind)
+                makers = self._makers(begin, kind)
                 earlier = [each for each in makers if each.node_id not in known]
-            if not earlier:
+                is_made = self._is_made(begin, kind)
+            if not earlier or not is_made:
                 yield chain
             waiting += [[each, *chain] for each in earlier]
 
@@ -227,17 +251,25 @@ class GraphReader:
             held = next((inputs[each] for each in names if inputs.get(each) is not None), None)
         return self._steps.in_pipe_of(step, name) if held is None and step.rule.pipe else held
 
-    def _before(self, step: Origin, kind: FileKind | None) -> list[Origin]:
-        """The nodes that a node has its latent, picture or sound from."""
+    def _before(
+        self, step: Origin, kind: FileKind | None, *, at_forks: bool = True
+    ) -> list[Origin]:
+        """The nodes that a node has its latent, picture or sound from, or may have `at_forks`."""
         found = []
         links = _media_links(step.node["inputs"], kind)
         if "latent" in step.rule.inputs:
             own = self._values.links(step.node, step.rule.inputs["latent"])
             links = [(link, "picture") for link in own[:1]] or links
         for link, role in links:
-            origin = self._values.origin(link, "latent" if role == "pipe" else role)
-            if origin is not None and _carries_medium(origin):
-                found.append(origin)
+            asked = "latent" if role == "pipe" else role
+            origin = self._values.origin(link, asked)
+            if origin is None and not at_forks:
+                continue
+            ways = self._values.possible(link, asked) if origin is None else [origin]
+            carrying = [each for each in ways if _carries_medium(each)]
+            if origin is None:
+                self._forks.update((each.node_id, each) for each in carrying)
+            found += carrying
         return found
 
     def _of_chain(self, chain: Sequence[Origin]) -> Sampling:

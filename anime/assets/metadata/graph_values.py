@@ -20,6 +20,7 @@ from anime.core.graphs import Graph, Node, is_link
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
 _MAX_CHOICE_STEPS = 8  # nodes between a switch and what it goes by
 _MAX_NESTED = 8  # switches that go by switches, merged bundles of merged bundles
+_MAX_WAYS = 32  # that switches may take, of which a run decides
 _MAX_LISTS = 2  # of texts, one in the other
 _MAX_ITEMS = 1000
 _MAX_DECIMALS = 10
@@ -84,6 +85,33 @@ class GraphValues:
         """The node that an input gets its `role` from, past all that only pass it on."""
         settled = self._settled(value, role)
         return settled if isinstance(settled, Origin) else None
+
+    def possible(self, value: JsonValue, role: str) -> list[Origin]:
+        """The nodes that an input may get its `role` from, if a run decides what a switch takes."""
+        found: list[Origin] = []
+        waiting, reached = [value], set()
+        for link in islice(waiting, _MAX_WAYS):  # grows while it is walked
+            origin = self.origin(link, role)
+            switch = self._undecided(link, role) if origin is None else None
+            if origin is not None:
+                found.append(origin)
+            elif switch is not None and id(switch) not in reached:
+                reached.add(id(switch))
+                inputs, chosen_by = switch["inputs"], rule_of(switch["class_type"]).switches
+                waiting += self.links(switch, [name for name in inputs if name not in chosen_by])
+        return found
+
+    def _undecided(self, value: JsonValue, role: str) -> Node | None:
+        """The switch behind an input for which only a run shows what it passes on."""
+        for _ in range(_MAX_STEPS):
+            node = self._graph.get(value[0]) if is_link(value) else None
+            if node is None:
+                return None
+            rule = rule_of(node["class_type"])
+            value = self._passed_on(node, rule, role)
+            if value is None:
+                return node if rule.switch else None
+        return None
 
     def own(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a node has in its input for a role, a literal or a link; None for nothing."""
