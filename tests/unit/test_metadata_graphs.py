@@ -1147,6 +1147,34 @@ def test_merged_models_are_all_kept() -> None:
     assert recipe_of_graph(graph).models == ("kite.safetensors", "b.safetensors")
 
 
+def test_the_first_of_several_models_is_the_first_however_it_is_patched() -> None:
+    merged = modelled(
+        patch=node("ModelMergeSimple", model1=["ink", 0], model2=["b", 0], ratio=0.5),
+        ink=node("LoraLoaderModelOnly", lora_name="ink.safetensors", model=["load", 0]),
+        b=node("CheckpointLoaderSimple", ckpt_name="b.safetensors"),
+    )
+    guided = graph_of(
+        **GUIDED,
+        guider=node("DualModelGuider", model=["over", 0], model_negative=["b", 0], cfg=5.5),
+        over=node("CFGOverride", model=["load", 0], cfg=3.0, start_percent=0.7, end_percent=1.0),
+        b=node("UNETLoader", unet_name="b.safetensors"),
+    )
+    for graph in (merged, guided):
+        recipe = recipe_of_graph(graph)
+        assert (recipe.model, recipe.models[1:]) == ("kite.safetensors", ("b.safetensors",))
+
+
+def test_loras_of_the_first_of_several_models_come_first() -> None:
+    names = ("both", "ink", "mist")
+    both, ink, mist = (node("LoraLoaderModelOnly", lora_name=name, model=...) for name in names)
+    both["inputs"]["model"] = ["load", 0]
+    ink["inputs"]["model"] = mist["inputs"]["model"] = ["both", 0]
+    drawn = sampler("WanMoeKSampler", model=..., model_high_noise=["ink", 0])
+    drawn["inputs"]["model_low_noise"] = ["mist", 0]
+    recipe = recipe_of_graph(graph_of(draw=drawn, both=both, ink=ink, mist=mist))
+    assert tuple(lora.name for lora in recipe.loras) == names
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_circles_come_to_an_end(number: int) -> None:
     circles: list[dict[str, Any]] = [

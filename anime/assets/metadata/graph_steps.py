@@ -557,19 +557,23 @@ class StepReader:
 
     def _loaded(self, begin: list[JsonValue], role: str = "model") -> _Loaded:
         models: list[str] = []
-        loras: list[list[LoraUse]] = []
+        loras: list[LoraUse] = []
         regions: list[JsonValue] = []
-        waiting = [(link, role) for link in begin]
+        waiting: list[tuple[JsonValue, str] | list[LoraUse]]
+        waiting = [(link, role) for link in reversed(begin)]
         reached, patched, is_whole = set(), set(), True
-        for link, asked in waiting:  # grows while it is walked
-            origin = self._values.origin(link, asked)
+        while waiting:  # as deep as it goes for the first, before the next
+            if isinstance(each := waiting.pop(), list):
+                loras += each
+                continue
+            origin = self._values.origin(*each)
             if origin is None or (origin.node_id, origin.role) in reached:
                 is_whole = is_whole and origin is not None
                 continue
             reached.add((origin.node_id, origin.role))
             if origin.node_id not in patched:
-                patched.add(origin.node_id)
-                loras.append(self._loras.of_node(origin.node, origin.rule))
+                patched.add(origin.node_id)  # they act on what the models before it give
+                waiting.append(self._loras.of_node(origin.node, origin.rule))
             if origin.rule.regions:
                 names = _all_fitting(origin.rule.regions, origin.node["inputs"])
                 regions += self._values.links(origin.node, names)
@@ -578,11 +582,11 @@ class StepReader:
             if file is not None:
                 models.append(file)
             is_whole = is_whole and bool(file or links)
-            waiting += [(each, "model") for each in links]
+            waiting += [(link, "model") for link in reversed(links)]
         return _Loaded(
             models[0] if models and is_whole else None,
             tuple(dict.fromkeys(models)),
-            tuple(use for uses in reversed(loras) for use in uses),
+            tuple(loras),
             tuple(regions),
         )
 
