@@ -66,6 +66,22 @@ def test_what_a_node_only_hands_on_is_followed(name: str) -> None:
     assert [told(graph) for graph in (model, sides, words, seed)] == [BASE] * 4
 
 
+@pytest.mark.parametrize("class_type", ["PromptRelayEncode", "LTXDirector"])
+@pytest.mark.parametrize(
+    ("local", "prompt"),
+    [("over rice | fields at dusk", "a kite\nover rice | fields at dusk"), ("", "a kite")],
+)
+def test_a_relay_of_prompts_is_told_as_it_was_typed(
+    class_type: str, local: str, prompt: str
+) -> None:
+    words = {"global_prompt": "a kite", "local_prompts": local, "segment_lengths": "40, 41"}
+    graph = graph_of(
+        relay=node(class_type, model=["load", 0], clip=["load", 1], **words),
+        draw=sampler(model=["relay", 0], positive=["relay", 1]),
+    )
+    assert told(graph) == {**BASE, "prompt": prompt}
+
+
 def scheduled(class_type: str) -> Graph:
     nodes: dict[str, Any] = {
         **GUIDED,
