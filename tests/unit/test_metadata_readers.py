@@ -603,6 +603,15 @@ def said_by(tool: str, more: dict[str, Any]) -> Recipe:
     return recipe_of({name: json.dumps({**json.loads(text), **more})})
 
 
+@pytest.mark.parametrize("tool", ["SwarmUI", "InvokeAI", "Draw Things", "Fooocus, none"])
+def test_what_lora_manager_adds_to_json_is_passed_over(tool: str) -> None:
+    ((name, text),) = TOOLS[tool][1].items()
+    added = ' \n Recipe metadata: {"title": "kites", "loras": [], "gen_params": {"steps": 9}}'
+    one, other = recipe_of({name: text}), recipe_of({name: text + added})
+    assert one.seed is not None
+    assert one.metadata() == {**other.metadata(), "texts": one.texts}
+
+
 def test_a_second_pass_of_invokeai_is_one_of_its_samplers() -> None:
     base = SamplerUse(node="base", seed=str(SEED), steps=14, cfg=4.5, sampler="euler")
     enlarged = {"hrf_enabled": True, "hrf_method": "ESRGAN", "hrf_strength": 0.45}

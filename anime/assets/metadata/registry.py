@@ -35,6 +35,7 @@ from anime.core.graphs import Graph, Node
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
 _MAX_NODES = 5_000
+_ADDED = " \n Recipe metadata: "  # by ComfyUI-Lora-Manager, with JSON of its own
 _MAX_KEPT = 16  # texts that nobody understood
 # Of a container, not of who made what is in it.
 _NOISE = frozenset(
@@ -172,7 +173,8 @@ def _rank(name: str, text: str) -> tuple[bool, bool]:
 
 
 def _unpacked(text: str) -> str:
-    """The JSON that some write as a text of JSON once more."""
+    """The JSON that some write as a text of JSON once more, or with something behind it."""
+    text = text.partition(_ADDED)[0]
     if not text.startswith('"{') or len(text) > MAX_JSON_CHARS:
         return text
     try:
