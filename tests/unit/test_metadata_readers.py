@@ -462,22 +462,6 @@ def test_a_picture_of_swarmui_before_its_second_pass_has_none() -> None:
     assert (recipe.samplers, recipe.models, recipe.model) == ((), (), "kite")
 
 
-@pytest.mark.parametrize(
-    ("more", "denoise"),
-    [
-        ({"refinermethod": "PostApply", "refinercontrolpercentage": 0.3}, [None, 0.3]),
-        ({"refinermethod": "PostApply", "refinercontrolpercentage": 0.0}, []),
-        ({"refinermethod": "StepSwap", "refinercontrolpercentage": 0.3}, []),
-        ({"refinercontrolpercentage": 0.3}, []),
-    ],
-)
-def test_a_second_pass_of_swarmui_may_have_no_setting_but_its_share(
-    more: dict[str, Any], denoise: list[float | None]
-) -> None:
-    recipe = said_by("SwarmUI", {"sui_image_params": {**SWARM["sui_image_params"], **more}})
-    assert [use.denoise for use in recipe.samplers] == denoise
-
-
 def test_a_setting_that_swarmui_has_not_used_tells_of_no_pass() -> None:
     params = {**SWARM["sui_image_params"], "refinermodel": "gull", "refinersteps": 9}
     for unused, passes, models in (

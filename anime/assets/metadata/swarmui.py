@@ -51,8 +51,6 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         return sampling
     if "(average " in (text_of(more, "generation_time") or ""):
         sampling = sampling.of_grid({"seed"})
-    is_over = text_of(said, "refinermethod") == "PostApply"  # not by a swap within the steps
-    share = number_of(said, "refinercontrolpercentage") if is_over else None
     return sampling.refined_by(
         SamplerUse(
             node="refiner",
@@ -60,7 +58,6 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
             cfg=number_of(said, "refinercfgscale"),
             sampler=text_of(said, "refinersampler"),
             scheduler=text_of(said, "refinerscheduler"),
-            denoise=share or None,
         ),
         *(text_of(said, name) for name in ("refinermodel", "videomodel", "videoswapmodel")),
     )
