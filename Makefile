@@ -43,7 +43,6 @@ test: install  ## Run every test, five at a time; other: make test PROCESSES=2
 check: lint  ## What each commit must pass: lint, and the unit tests
 	@$(BIN)/python -m pytest tests/unit -q
 
-# mypy gives its workers a few seconds to start, which a busy machine exceeds: then it exits with 2.
 lint: install  ## What is seen without running anything: ruff, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -74,7 +74,7 @@ async def spins(path: str) -> None:
 
 def _spin() -> NoReturn:
     """Never let the event loop go on; and nobody else, while others notice and ask it to end."""
-    until = time.monotonic() + 3
+    until = time.monotonic() + 1
     while True:
         if time.monotonic() > until:  # all that is left is to be interrupted, which takes a while
             time.sleep(0.01)
