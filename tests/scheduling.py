@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 # To run others beside them from the start, so that always one computes, gained nothing.
 SHARING = ("flows", "worker", "stack", "browser", "chaos", "faults", "vault")
 # Files that are a group of their own, named after one of them: they take as long as the rest of
-# their folder, and have a stack or server of their own.
+# their folder, or far longer than each file of it, and have a stack or server of their own.
 SPLIT_OFF = {
     "worker/test_generations.py": "worker/test_generations.py",
     "worker/test_endings.py": "worker/test_endings.py",
     "flows/test_prefect_away.py": "flows/test_recovery.py",
     "flows/test_recovery.py": "flows/test_recovery.py",
     "flows/test_several_servers.py": "flows/test_recovery.py",
+    "integration/test_suite_end.py": "integration/test_suite_end.py",
 }
 TURNS = (*dict.fromkeys(SPLIT_OFF.values()), *SHARING)
 
