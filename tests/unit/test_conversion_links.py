@@ -220,7 +220,7 @@ class TestPrimitiveNode:
         with pytest.raises(WorkflowNotConvertible, match="which inputs come with that choice"):
             converted(saved("size"))
 
-    def test_through_a_reroute_it_is_refused(self) -> None:
+    def test_its_value_does_not_get_through_a_reroute(self) -> None:
         of = workflow(
             [
                 node(1, "PrimitiveNode", values=[77]),
@@ -229,8 +229,10 @@ class TestPrimitiveNode:
             ],
             [link(4, 1, 0, 3, 0), link(5, 3, 0, 2, 0)],
         )
-        with pytest.raises(WorkflowNotConvertible, match="PrimitiveNode through a Reroute"):
-            converted(of)
+        done = converted(of)
+        assert done.graph["2"]["inputs"] == {"value": 1}
+        (warning,) = done.warnings
+        assert warning.reason.startswith("value keeps its own value: the editor brings that of a")
 
 
 class TestUnknownClasses:

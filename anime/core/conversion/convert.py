@@ -24,7 +24,6 @@ from anime.core.conversion.findings import Conversion, NodeRefused
 from anime.core.conversion.group_nodes import with_subgraphs
 from anime.core.conversion.links import (
     PRIMITIVE,
-    REROUTE,
     VIRTUAL,
     InstanceInput,
     LinkCycle,
@@ -190,11 +189,7 @@ class _Converter:
                 found.values[slot.name] = held[origin.name]
                 found.verbatim.add(slot.name)
         elif isinstance(origin, Primitive):
-            if before and before.type == REROUTE:
-                raise NodeRefused(
-                    f"{slot.name} takes the value of a PrimitiveNode through a Reroute."
-                )
-            words = "the editor does not bring that of a PrimitiveNode into a subgraph."
+            words = "the editor brings that of a PrimitiveNode only to what it is linked to itself."
             self._notes.warn(scope, node, f"{slot.name} keeps its own value: {words}")
 
     def _warn_of_misfits(self, scope: Scope, node: EditorNode, values: WidgetValues) -> None:

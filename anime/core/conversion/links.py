@@ -21,8 +21,8 @@ from anime.core.conversion.editor_format import (
 from anime.core.conversion.scopes import InstanceScope, Scope
 from anime.core.conversion.widgets import WidgetValues
 
-REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
-VIRTUAL = frozenset({"Note", "MarkdownNote", REROUTE, PRIMITIVE})
+_REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+VIRTUAL = frozenset({"Note", "MarkdownNote", _REROUTE, PRIMITIVE})
 
 
 class LinkCycle(Exception):
@@ -96,7 +96,7 @@ def _before(
         return _outside(scope, link.origin_slot)
     if node is None or node.mode == NEVER:
         return None
-    if node.type == REROUTE:
+    if node.type == _REROUTE:
         first = next(iter(node.inputs), None)
         return (scope, first.link) if first and first.link is not None else None
     if node.mode == BYPASSED:
