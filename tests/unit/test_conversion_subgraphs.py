@@ -432,6 +432,25 @@ class TestGroupNodes:
             "3": {"one": ["98:97", 0]},
         }
 
+    def test_links_that_came_from_outside_when_it_was_made_say_nothing(self) -> None:
+        links = [[None, 1, 0, 0, 1, "CLIP"], [0, 0, 1, 0, 1, "CONDITIONING"]]
+        shown = {"index": 1, "type": "Strength"}  # older editors put the whole node there
+        found = converted(self.saved(links=links, external=[[shown, 0, "CONDITIONING"]])).graph
+        assert found == converted(self.saved()).graph
+
+    def test_a_slot_may_have_a_name_of_its_own(self) -> None:
+        config = {"0": {"input": {"clip": {"name": "text encoder"}}}}
+        found = converted(self.saved(slot="text encoder", config=config)).graph
+        assert found == converted(self.saved()).graph
+
+    def test_inner_widgets_need_no_slot(self) -> None:
+        of = self.saved()
+        for inner, name in zip(
+            of["extra"]["groupNodes"]["prompt"]["nodes"], ("text", "strength"), strict=True
+        ):
+            inner["inputs"].append(slot(name, None, "STRING", widget={"name": name}))
+        assert converted(of).graph == converted(self.saved()).graph
+
     @pytest.mark.parametrize(
         ("more", "words"),
         [
@@ -440,6 +459,7 @@ class TestGroupNodes:
             ({"links": []}, "which slot belongs to which inner node"),
             ({"slot": "vae"}, "which slot belongs to which inner node"),
             ({"links": ["?"]}, "cannot be read"),
+            ({"config": {"0": {"input": {"clip": {"name": "vae"}}}}}, "which slot belongs"),
             ({"nodes": [{"type": "workflow>other"}]}, "another group node is in it"),
         ],
     )

@@ -44,6 +44,7 @@ class _Group:
     nodes: tuple[EditorNode, ...]
     links: tuple[_InnerLink, ...]
     shown_outputs: frozenset[tuple[int, int]]  # those that are shown although they are linked
+    names: Mapping[tuple[int, str], str]  # of inputs that have another outside: node, name inside
 
     def free_inputs(self) -> Iterator[tuple[int, int]]:
         """Node and slot of each input that nothing in the group feeds."""
@@ -52,6 +53,15 @@ class _Group:
             for slot in range(len(node.inputs)):
                 if (place, slot) not in fed:
                     yield place, slot
+
+    def name_outside(self, place: int, slot: int) -> str:
+        """The name of a slot of the group node, or its end."""
+        name = self.nodes[place].inputs[slot].name
+        return self.names.get((place, name), name)
+
+    def has_widget(self, place: int, slot: int) -> bool:
+        """Whether an input can have a value of its own as well."""
+        return bool(self.nodes[place].inputs[slot].widget)
 
     def free_outputs(self) -> Iterator[tuple[int, int]]:
         """Node and slot of each output that is shown outside."""
@@ -123,18 +133,37 @@ def _group_of(node: EditorNode, groups: Mapping[str, Any]) -> _Group:
             EditorNode.model_validate({**inner, "id": str(place)})
             for place, inner in enumerate(saved.get("nodes") or ())
         )
-        links = tuple(_InnerLink(*map(int, link[:4])) for link in saved.get("links") or ())
-        shown = frozenset((int(each[0]), int(each[1])) for each in saved.get("external") or ())
-    except (ValidationError, TypeError, ValueError, IndexError):
+        links = tuple(
+            _InnerLink(*map(int, link[:4]))
+            for link in saved.get("links") or ()
+            if link[0] is not None  # it came from outside
+        )
+        names = {
+            (int(place), name): str(how["name"])
+            for place, each in (saved.get("config") or {}).items()
+            for name, how in (each.get("input") or {}).items()
+            if "name" in how
+        }
+        shown = frozenset(
+            (_place_of(each[0]), int(each[1])) for each in saved.get("external") or ()
+        )
+    except (ValidationError, TypeError, ValueError, LookupError, AttributeError):
         raise _Ambiguous("what the file says of it cannot be read.") from None
     if any(inner.type.startswith(_PREFIXES) for inner in nodes):
         raise _Ambiguous("another group node is in it.")
-    return _Group(nodes, links, shown)
+    return _Group(nodes, links, shown, names)
+
+
+def _place_of(shown: Any) -> int:
+    """The place of a node whose output is shown: older editors saved the node itself."""
+    return int(shown["index"] if isinstance(shown, dict) else shown)
 
 
 def _subgraph_of(node: EditorNode, group: _Group, numbers: Iterator[int]) -> Subgraph:
     """The subgraph that a group node stands for, its values in the inner nodes."""
     inputs, outputs = list(group.free_inputs()), list(group.free_outputs())
+    if len(inputs) != len(node.inputs):  # widgets inside that have no slot outside
+        inputs = [(place, slot) for place, slot in inputs if not group.has_widget(place, slot)]
     _refuse_other_slots(node, group, inputs, outputs)
     values = _values_of(node, group)
     ids = [str(next(numbers)) for _ in group.nodes]
@@ -189,11 +218,11 @@ def _refuse_other_slots(
     outputs: Sequence[tuple[int, int]],
 ) -> None:
     """Make sure that the slots of the group node are the free ones of its inner nodes."""
-    inner_inputs = [group.nodes[place].inputs[slot] for place, slot in inputs]
     inner_outputs = [group.nodes[place].outputs[slot] for place, slot in outputs]
-    same_inputs = len(inner_inputs) == len(node.inputs) and all(
-        outer.name.endswith(inner.name) and is_compatible(outer.type, inner.type)
-        for outer, inner in zip(node.inputs, inner_inputs, strict=True)
+    same_inputs = len(inputs) == len(node.inputs) and all(
+        outer.name.endswith(group.name_outside(*inner))
+        and is_compatible(outer.type, group.nodes[inner[0]].inputs[inner[1]].type)
+        for outer, inner in zip(node.inputs, inputs, strict=True)
     )
     same_outputs = [slot.type for slot in inner_outputs] == [slot.type for slot in node.outputs]
     if not (same_inputs and same_outputs):
