@@ -8,6 +8,7 @@ from anime.core.conversion.findings import ModelFile
 from anime.errors import WorkflowNotConvertible
 from tests.support.editor_workflows import (
     OTHER_SUBGRAPH,
+    SUBGRAPH,
     Json,
     converted,
     inputs_of,
@@ -15,6 +16,7 @@ from tests.support.editor_workflows import (
     node,
     node_class,
     slot,
+    subgraph,
     workflow,
 )
 
@@ -233,6 +235,73 @@ class TestPrimitiveNode:
         assert done.graph["2"]["inputs"] == {"value": 1}
         (warning,) = done.warnings
         assert warning.reason.startswith("value keeps its own value: the editor brings that of a")
+
+
+class TestGetNode:
+    """KJNodes' pair without a link: a GetNode stands for the SetNode of the same name."""
+
+    def saved(self, *more: Json, **getter: Any) -> Json:
+        return chain(
+            node(2, "SetNode", slot("IMAGE", 40), values=["picture"], outputs=["*"]),
+            node(3, "GetNode", **{"values": ["picture"], "outputs": ["IMAGE"]} | getter),
+            *more,
+            links=[link(40, 1, 0, 2, 0), link(50, 3, 0, 9, 0)],
+        )
+
+    def test_it_gives_what_feeds_the_set_node(self) -> None:
+        assert inputs_of(self.saved()) == {
+            "1": {"image": "a.png"},
+            "9": {"filename_prefix": "x", "images": ["1", 0]},
+        }
+
+    def test_a_set_node_may_be_passed_as_a_reroute(self) -> None:
+        of = self.saved(values=["other"])
+        of["links"][-1] = link(50, 2, 0, 9, 0)
+        assert inputs_of(of)["9"]["images"] == ["1", 0]
+
+    def test_in_a_subgraph_it_may_mean_a_set_node_outside(self) -> None:
+        part = subgraph(
+            [
+                node(103, "GetNode", values=["picture"], outputs=["IMAGE"]),
+                node(109, "Invert", slot("image", 60)),
+            ],
+            [(60, 103, 0, 109, 0, "IMAGE")],
+        )
+        of = self.saved(node(70, SUBGRAPH))
+        of["definitions"]["subgraphs"] = [part]
+        assert inputs_of(of)["70:109"] == {"image": ["1", 0]}
+
+    @pytest.mark.parametrize("mode", [2, 4])
+    def test_muted_or_bypassed_it_gives_nothing(self, mode: int) -> None:
+        assert "images" not in inputs_of(self.saved(mode=mode))["9"]
+
+    def test_one_that_nothing_feeds_gives_nothing(self) -> None:
+        of = self.saved()
+        of["nodes"][2]["inputs"][0]["link"] = None
+        assert "images" not in inputs_of(of)["9"]
+
+    @pytest.mark.parametrize(
+        ("more", "name"),
+        [([node(4, "SetNode", slot("IMAGE"), values=["picture"])], "picture"), ([], "unknown")],
+    )
+    def test_without_the_one_set_node_that_it_means_it_is_refused(
+        self, more: list[Json], name: str
+    ) -> None:
+        of = self.saved(*more, values=[name])
+        with pytest.raises(WorkflowNotConvertible, match=f"{name}, and .* SetNodes? of that name"):
+            converted(of)
+
+
+def test_what_only_works_in_the_editor_means_nothing() -> None:
+    of = chain(
+        node(2, "Reroute (rgthree)", slot("", 40), outputs=["*"]),
+        node(3, "Fast Groups Muter (rgthree)", outputs=["*"]),
+        node(4, "Label (rgthree)"),
+        node(5, "Mute / Bypass Repeater (rgthree)", slot("", 41), outputs=["*"]),
+        links=[link(40, 1, 0, 2, 0), link(41, 1, 0, 5, 0), link(50, 2, 0, 9, 0)],
+    )
+    assert list(inputs_of(of)) == ["1", "9"]
+    assert inputs_of(of)["9"]["images"] == ["1", 0]
 
 
 class TestUnknownClasses:

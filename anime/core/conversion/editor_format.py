@@ -11,6 +11,7 @@ from anime.errors import InvalidWorkflow
 
 NEVER, BYPASSED = 2, 4  # modes; all others run as usual
 SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS = "-10", "-20"  # ids of the nodes that a subgraph's links meet
+SETTER, GETTER = "SetNode", "GetNode"  # of KJNodes, joined by their only value: a name
 NEWEST_VERSION = 0.4
 _MOST_FAULTS = 5
 _EXPORT = "Save it again with ComfyUI's editor, or export it there with 'Export (API)'."
@@ -100,6 +101,11 @@ class EditorNode(_Part):
         return self.widgets_values if isinstance(self.widgets_values, list) else ()
 
     @property
+    def shared_name(self) -> str:
+        """The name that a SetNode and its GetNodes have in common."""
+        return str(next(iter(self.values), ""))
+
+    @property
     def named_values(self) -> Mapping[str, Any]:
         """The values by name, where the file has them."""
         for named in (self.widgets_values, self.widgets_values_named):
@@ -166,6 +172,15 @@ class EditorGraph(_Part):
     def links_by_id(self) -> dict[str, EditorLink]:
         """The links by id."""
         return {link.id: link for link in self.links}
+
+    @cached_property
+    def setters_by_name(self) -> dict[str, list[EditorNode]]:
+        """The SetNodes by their name."""
+        found: dict[str, list[EditorNode]] = {}
+        for node in self.nodes:
+            if node.type == SETTER:
+                found.setdefault(node.shared_name, []).append(node)
+        return found
 
 
 class Subgraph(EditorGraph):

@@ -13,7 +13,9 @@ from anime.core.conversion.definitions import (
 )
 from anime.core.conversion.editor_format import (
     BYPASSED,
+    GETTER,
     NEVER,
+    SETTER,
     SUBGRAPH_INPUTS,
     EditorLink,
     EditorNode,
@@ -21,8 +23,17 @@ from anime.core.conversion.editor_format import (
 from anime.core.conversion.scopes import InstanceScope, Scope
 from anime.core.conversion.widgets import WidgetValues
 
-_REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
-VIRTUAL = frozenset({"Note", "MarkdownNote", _REROUTE, PRIMITIVE})
+PRIMITIVE = "PrimitiveNode"
+_REROUTES = frozenset({"Reroute", "Reroute (rgthree)", SETTER})
+_EDITOR_ONLY = frozenset(  # labels, buttons, and what mutes and bypasses other nodes
+    f"{name} (rgthree)"
+    for name in (
+        *("Bookmark", "Fast Actions Button", "Fast Bypasser", "Fast Groups Bypasser"),
+        *("Fast Groups Muter", "Fast Muter", "Label", "Mute / Bypass Relay"),
+        *("Mute / Bypass Repeater", "Node Collector", "Node Combiner", "Random Unmuter"),
+    )
+)
+VIRTUAL = frozenset({"Note", "MarkdownNote", PRIMITIVE, GETTER}) | _REROUTES | _EDITOR_ONLY
 
 
 class LinkCycle(Exception):
@@ -68,6 +79,7 @@ class LinkFollower:
 
         Raises:
             LinkCycle: it leads back to itself.
+            NodeRefused: it is not certain where it comes from.
         """
         passed: dict[tuple[int, str, str], None] = {}
         step: _Step | LinkOrigin = (scope, link_id)
@@ -94,9 +106,11 @@ def _before(
         return None
     if link.origin_id == SUBGRAPH_INPUTS and isinstance(scope, InstanceScope):
         return _outside(scope, link.origin_slot)
+    if node and node.type == GETTER and node.mode not in {NEVER, BYPASSED}:
+        scope, node = scope.setter_of(node)
     if node is None or node.mode == NEVER:
         return None
-    if node.type == _REROUTE:
+    if node.type in _REROUTES:
         first = next(iter(node.inputs), None)
         return (scope, first.link) if first and first.link is not None else None
     if node.mode == BYPASSED:

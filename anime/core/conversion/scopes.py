@@ -17,6 +17,7 @@ from anime.core.conversion.editor_format import (
     EditorWorkflow,
     Subgraph,
 )
+from anime.core.conversion.findings import NodeRefused
 from anime.core.conversion.widgets import WidgetValues, suits, widget_values
 
 _Leads: TypeAlias = dict[str, list[tuple[str, str]]]  # by input: id of an inner node, and widget
@@ -113,6 +114,21 @@ class Scope:
                 yield self, node
             elif isinstance(self, InstanceScope) or node.mode not in {NEVER, BYPASSED}:
                 yield from self.inside(node).nodes()
+
+    def setter_of(self, getter: EditorNode) -> tuple["Scope", EditorNode]:
+        """The SetNode that a GetNode stands for: one in here, else further out.
+
+        Raises:
+            NodeRefused: there is none of its name, or there are several.
+        """
+        name = getter.shared_name
+        scopes = (self, *(inside.parent for inside in self.instances_around()))
+        scope = next((each for each in scopes if name in each.graph.setters_by_name), self)
+        found = scope.graph.setters_by_name.get(name, ())
+        if len(found) != 1:
+            words = "there are several SetNodes" if found else "there is no SetNode"
+            raise NodeRefused(f"a GetNode is to feed it {name[:60]}, and {words} of that name.")
+        return scope, found[0]
 
     def instances_around(self) -> Iterator["InstanceScope"]:
         """This and what is around it, but for the top level, from the inside outwards."""
