@@ -166,6 +166,43 @@ def test_an_input_named_seed_within_a_dynamic_combo_has_a_control_only_if_it_is_
     assert values(of, ["on", 7, 2]) == {"mode": "on", "mode.seed": 7, "mode.b": 2}
 
 
+FORMATS = {
+    "mp4": [["pix_fmt", ["yuv420p", "yuv444p"]], ["crf", "INT", {"default": 19}]],
+    "gif": [["dither", ["bayer", "none"], {"default": "none"}, "paletteuse=$val"]],
+}
+VIDEO = node_class(
+    {"format": [["mp4", "gif", "png"], {"formats": FORMATS}], "save": ["BOOLEAN", {}]}
+)
+
+
+@pytest.mark.parametrize(
+    ("saved", "sent"),
+    [
+        (
+            {"format": "mp4", "crf": 28, "pix_fmt": "yuv444p", "save": True, "preview": {}},
+            {"format": "mp4", "pix_fmt": "yuv444p", "crf": 28, "save": True},
+        ),
+        (["mp4", "yuv444p", 28, True], {"format": "mp4", "pix_fmt": "yuv444p", "crf": 28}),
+        ({"format": "gif", "crf": 28, "save": True}, {"format": "gif", "dither": "none"}),
+        ({"format": "png", "save": True}, {"format": "png"}),
+    ],
+)
+def test_a_film_format_brings_inputs_beside_its_own(saved: Any, sent: Json) -> None:
+    assert values(VIDEO, saved) == sent | {"save": True}
+
+
+def test_a_film_format_that_is_chosen_elsewhere_is_refused() -> None:
+    of = workflow(
+        [
+            node(1, "Node", slot("format", 5), values={"format": "mp4", "save": True}),
+            node(2, "PrimitiveNode", values=["gif"]),
+        ],
+        [link(5, 2, 0, 1, 0)],
+    )
+    with pytest.raises(WorkflowNotConvertible, match="which inputs come with that choice"):
+        converted(of, Node=VIDEO)
+
+
 def test_a_custom_combo_counts_its_options_and_has_an_empty_one_at_the_end() -> None:
     sent = {"choice": "b", "index": 1, "option1": "a", "option2": "b", "option3": ""}
     assert values_of_combo(["b", 0, "a", "b", ""]) == sent

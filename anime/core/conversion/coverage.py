@@ -47,7 +47,8 @@ def refuse_other_choice(values: WidgetValues, sent: Mapping[str, JsonValue]) -> 
         NodeRefused: a subgraph's instance or a PrimitiveNode does.
     """
     for name, each in values.inputs.items():
-        if each.widget_kind == DYNAMIC_COMBO and sent.get(name) != values.values.get(name):
+        brings_inputs = each.widget_kind == DYNAMIC_COMBO or each.inputs_beside
+        if brings_inputs and sent.get(name) != values.values.get(name):
             raise NodeRefused(
                 f"{name} is chosen elsewhere, and which inputs come with that choice is not"
                 " certain."

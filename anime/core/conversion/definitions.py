@@ -85,6 +85,16 @@ class InputDefinition:
         }
 
     @cached_property
+    def inputs_beside(self) -> Mapping[str, tuple["InputDefinition", ...]]:
+        """The inputs that each choice of a plain combo brings: VideoHelperSuite's film formats."""
+        formats = _as_object(self.settings.get("formats")) if self.kind == COMBO else {}
+        return {
+            name: inputs_of({"required": {str(spec[0]): spec[1:] for spec in specs}}, None)
+            for name, listed in formats.items()
+            if (specs := [spec for spec in map(_as_list, _as_list(listed)) if spec])
+        }
+
+    @cached_property
     def item(self) -> "InputDefinition | None":
         """What each input of an autogrow group takes."""
         template = self.settings.get("template") if self.kind == AUTOGROW else None

@@ -162,9 +162,11 @@ def _deal(each: InputDefinition, name: str, values: _Values, dealt: WidgetValues
         dealt.inputs[name], dealt.values[name] = each, list(_COMPARE_VIEW)
         return
     _keep(each, name, values.take(name), dealt)
-    if kind == DYNAMIC_COMBO:
-        for inner in each.inputs_by_choice.get(str(dealt.values.get(name)), ()):
-            _deal(inner, f"{name}.{inner.name}", values, dealt)
+    chosen = str(dealt.values.get(name))
+    for inner in each.inputs_by_choice.get(chosen, ()):
+        _deal(inner, f"{name}.{inner.name}", values, dealt)
+    for inner in each.inputs_beside.get(chosen, ()):
+        _deal(inner, inner.name, values, dealt)
     values.skip(_places_after(each, name))
 
 
