@@ -214,6 +214,33 @@ def values_of_combo(saved: list[Any]) -> Json:
     return inputs_of(workflow([node(1, "CustomCombo", values=saved)]))["1"]
 
 
+POWER_LORA = "Power Lora Loader (rgthree)"
+
+
+def test_the_loras_of_a_list_that_only_the_editor_knows_are_sent_by_number() -> None:
+    def lora(name: str, **more: Any) -> Json:
+        return {"on": True, "lora": name, "strength": 0.5} | more
+
+    saved = [
+        {},
+        {"type": "PowerLoraLoaderHeaderWidget"},
+        lora("a.safetensors", strengthTwo=None),
+        lora("b.safetensors", strengthTwo=0.25, on=False),
+        {},
+        "",
+    ]
+    of = workflow([node(1, POWER_LORA, slot("model", 5), values=saved), node(2, "Loader")])
+    of["links"] = [link(5, 2, 0, 1, 0)]
+    loader = node_class({}, "MODEL", "CLIP", optional={"model": ["MODEL"], "clip": ["CLIP"]})
+    found = converted(of, **{POWER_LORA: loader})
+    assert found.graph["1"]["inputs"] == {
+        "model": ["2", 0],
+        "lora_1": lora("a.safetensors"),
+        "lora_2": lora("b.safetensors", strengthTwo=0.25, on=False),
+    }
+    assert not found.warnings
+
+
 def test_an_old_sampler_name_loses_its_prefix() -> None:
     saved = workflow([node(1, "KSampler", values=[7, "fixed", 20, 8, "sample_heun", 1])])
     assert inputs_of(saved)["1"]["sampler_name"] == "heun"

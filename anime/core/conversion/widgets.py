@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pydantic import JsonValue
 
 from anime.core.conversion.definitions import (
+    ANY_TYPE,
     COMBO,
     DYNAMIC_COMBO,
     InputDefinition,
@@ -18,7 +19,7 @@ from anime.core.conversion.definitions import (
 )
 from anime.core.conversion.editor_format import EditorNode
 
-CUSTOM_COMBO = "CustomCombo"
+CUSTOM_COMBO, _POWER_LORA = "CustomCombo", "Power Lora Loader (rgthree)"
 _BOX_NUMBERS = 4  # x, y, width and height follow a BOUNDING_BOX
 _COMPARE_VIEW = ["", ""]
 _NO_VALUE = object()
@@ -145,6 +146,8 @@ def _dealt(definition: NodeDefinition, values: _Values) -> WidgetValues:
         _deal(each, each.name, values, dealt)
     if definition.name == CUSTOM_COMBO:
         _deal_options(values, dealt)
+    if definition.name == _POWER_LORA:
+        _deal_loras(values, dealt)
     values.skip(
         sum(each.uploads for each in definition.inputs if each.is_required), is_optional=True
     )
@@ -211,6 +214,19 @@ def _deal_options(values: _Values, dealt: WidgetValues) -> None:
     dealt.inputs |= {
         name: InputDefinition(name, "STRING", {"socketless": True}) for name in (*found, "index")
     }
+
+
+def _deal_loras(values: _Values, dealt: WidgetValues) -> None:
+    """The LoRAs of rgthree's list, whose widgets only the editor knows."""
+    listed = [each for each in values.rest() if isinstance(each, dict) and "lora" in each]
+    for number, lora in enumerate(listed, 1):
+        name = f"lora_{number}"
+        dealt.inputs[name] = InputDefinition(name, ANY_TYPE, {"socketless": True})
+        dealt.values[name] = {
+            key: value
+            for key, value in lora.items()
+            if value is not None or key != "strengthTwo"  # one strength for both
+        }
 
 
 def custom_combo_index(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
