@@ -292,6 +292,68 @@ class TestGetNode:
             converted(of)
 
 
+class TestAnythingEverywhere:
+    """cg-use-everywhere's nodes, which feed inputs without a link."""
+
+    EVERYWHERE = node_class({}, optional={"anything": ["*", {}]}, output_node=True)
+
+    def saved(self, **extra: Any) -> Json:
+        of = workflow(
+            [
+                node(1, "Loader", outputs=["MODEL", "CLIP", "VAE"]),
+                node(2, "Latent"),
+                node(3, "Decode", slot("samples", 5), slot("vae")),
+                node(4, "Anything Everywhere", slot("anything", 6)),
+                node(5, "Number", slot("value"), values=[1]),
+                node(6, "Number", values=[7], outputs=["INT"]),
+            ],
+            [link(5, 2, 0, 3, 0), link(6, 1, 2, 4, 0)],
+        )
+        return of | {"extra": extra}
+
+    def inputs_of(self, of: Json) -> dict[str, Json]:
+        return inputs_of(of, **{"Anything Everywhere": self.EVERYWHERE})
+
+    def feed(self, target: int, slot: int, origin: Any, origin_slot: int) -> Json:
+        return {
+            "downstream": target,
+            "downstream_slot": slot,
+            "upstream": origin,
+            "upstream_slot": origin_slot,
+            "controller": 4,
+            "type": "VAE",
+        }
+
+    def test_what_the_file_lists_is_linked(self) -> None:
+        found = self.inputs_of(
+            self.saved(ue_links=[self.feed(3, 1, "1", 2), self.feed(5, 0, "6", 0)])
+        )
+        assert found["3"] == {"samples": ["2", 0], "vae": ["1", 2]}
+        assert found["5"] == {"value": ["6", 0]}
+        assert found["4"] == {"anything": ["1", 2]}
+
+    def test_a_link_wins_and_what_leads_nowhere_is_nothing(self) -> None:
+        feeds = [self.feed(3, 0, "1", 0), self.feed(3, 9, "1", 2), self.feed(99, 0, "1", 2)]
+        assert self.inputs_of(self.saved(ue_links=feeds))["3"] == {"samples": ["2", 0]}
+
+    def test_in_a_subgraph_as_well(self) -> None:
+        part = subgraph(
+            [node(101, "Loader"), node(102, "Decode", slot("samples"), slot("vae"))], []
+        )
+        part["extra"] = {"ue_links": [self.feed(102, 1, "101", 2)]}
+        of = self.saved(ue_links=[])
+        of["nodes"].append(node(70, SUBGRAPH))
+        of["definitions"]["subgraphs"] = [part]
+        assert self.inputs_of(of)["70:102"] == {"vae": ["70:101", 2]}
+
+    def test_without_such_a_list_it_is_refused_unless_it_is_muted(self) -> None:
+        of = self.saved()
+        with pytest.raises(WorkflowNotConvertible, match="feeds inputs that have no link"):
+            self.inputs_of(of)
+        of["nodes"][3]["mode"] = 2
+        assert self.inputs_of(of)["3"] == {"samples": ["2", 0]}
+
+
 def test_what_only_works_in_the_editor_means_nothing() -> None:
     of = chain(
         node(2, "Reroute (rgthree)", slot("", 40), outputs=["*"]),

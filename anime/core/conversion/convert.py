@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from anime.core.conversion.broadcasts import BROADCASTERS, with_broadcasts
 from anime.core.conversion.coverage import (
     VIEWER,
     refuse_other_choice,
@@ -55,7 +56,7 @@ def convert(workflow: Mapping[str, Any], definitions: NodeDefinitions) -> Conver
         WorkflowNotConvertible: the rules do not cover some of its nodes; `refusals` names each.
         InvalidWorkflow: it is no workflow of a known version, or contradicts itself.
     """
-    ungrouped, group_faults = with_subgraphs(parse_editor_workflow(workflow))
+    ungrouped, group_faults = with_subgraphs(with_broadcasts(parse_editor_workflow(workflow)))
     parsed = with_unique_ids(ungrouped)
     check_size(parsed)
     notes = Notes()
@@ -113,6 +114,8 @@ class _Converter:
         values = self._definitions.values_of(node)
         if values is None:
             raise NodeRefused(self._group_faults.get(node.id) or why_unknown(node))
+        if node.type in BROADCASTERS and scope.graph.extra.ue_links is None:
+            raise NodeRefused("it feeds inputs that have no link, and the file does not say which.")
         refuse_uncovered(node, values)
         self._warn_of_misfits(scope, node, values)
         inputs = self._inputs(scope, node, values)

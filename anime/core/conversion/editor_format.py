@@ -154,10 +154,26 @@ class SubgraphSlot(_Part):
     ] = ()
 
 
+class Broadcast(_Part):
+    """An output that feeds an input without a link, as cg-use-everywhere lists it."""
+
+    upstream: _Id
+    upstream_slot: int
+    downstream: _Id
+    downstream_slot: int
+
+
+class GraphExtra(_Part):
+    """What extensions of the editor write beside a graph."""
+
+    ue_links: tuple[Broadcast, ...] | None = None
+
+
 class EditorGraph(_Part):
     """Nodes and the links between them."""
 
     nodes: tuple[EditorNode, ...]
+    extra: Annotated[GraphExtra, BeforeValidator(_other_as_empty)] = GraphExtra()
     links: Annotated[
         tuple[Annotated[EditorLink, BeforeValidator(_as_link)], ...],
         BeforeValidator(_none_as_empty),
@@ -243,6 +259,7 @@ def parse_editor_workflow(workflow: Mapping[str, Any]) -> EditorWorkflow:
             {
                 "nodes": workflow.get("nodes"),
                 "links": workflow.get("links"),
+                "extra": extra,
                 "last_node_id": workflow.get("last_node_id") or 0,
                 "subgraphs": _part(definitions, "subgraphs") or (),
                 "group_nodes": _part(extra, "groupNodes") or {},
