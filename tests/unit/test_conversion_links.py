@@ -375,6 +375,7 @@ class TestUnknownClasses:
                 node(1, "Theirs", title="Look", properties={"cnr_id": "their-pack"}),
                 node(2, "Others", properties={"aux_id": "who/what", "cnr_id": "comfy-core"}),
                 node(3, OTHER_SUBGRAPH),
+                node(4, "Positive-Negative with Text (Theirs)"),  # as long as the id of a subgraph
             ]
         )
         with pytest.raises(WorkflowNotConvertible) as refused:
@@ -383,6 +384,7 @@ class TestUnknownClasses:
             'Theirs "Look" (1): the server has no such node class. It comes from their-pack.',
             "Others (2): the server has no such node class. It comes from who/what.",
             f"{OTHER_SUBGRAPH} (3): the subgraph that it stands for is not in the file.",
+            "Positive-Negative with Text (Theirs) (4): the server has no such node class.",
         ]
 
     def test_the_message_names_a_few_and_how_many_more(self) -> None:

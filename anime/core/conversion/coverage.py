@@ -1,5 +1,6 @@
 """What the rules of a conversion do not cover."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -11,7 +12,7 @@ from anime.core.conversion.widgets import WidgetValues
 
 VIEWER = "LOAD_3D"  # what the editor's 3D viewer shows: a picture, a camera
 _FROM_BROWSER = frozenset({"WEBCAM", "AUDIO_RECORD"})
-_UUID_CHARS = 36
+_SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def refuse_uncovered(node: EditorNode, values: WidgetValues) -> None:
@@ -57,6 +58,6 @@ def refuse_other_choice(values: WidgetValues, sent: Mapping[str, JsonValue]) -> 
 
 def why_unknown(node: EditorNode) -> str:
     """Why a node is of no class that the server has."""
-    if "-" in node.type and len(node.type) == _UUID_CHARS:
+    if _SUBGRAPH_ID.fullmatch(node.type):
         return "the subgraph that it stands for is not in the file."
     return "the server has no such node class."
