@@ -455,16 +455,26 @@ class TestPrompts:
         assert found.graph["4"]["inputs"]["filename_prefix"] == "%date:yyyy-MM-dd%"
         assert "the time of its export" in found.warnings[0].reason
 
-    def test_a_file_name_that_may_mean_two_nodes_is_refused(self) -> None:
+    def test_of_several_nodes_that_a_file_name_may_mean_the_first_counts_and_is_told(self) -> None:
         def saved(*widths: int) -> Json:
             sizes = [
-                node(9 + place, "Latent", values=[each, 8, 1]) for place, each in enumerate(widths)
+                node(9 - place, "Latent", values=[each, 8, 1]) for place, each in enumerate(widths)
             ]
             return workflow([*sizes, node(4, "Save", values=["%Latent.width%"])])
 
-        assert inputs_of(saved(8, 8))["4"]["filename_prefix"] == "8"
+        for widths, warnings in (
+            ((8, 8), []),
+            ((8, 9), ["filename_prefix names Latent, of which"]),
+        ):
+            found = converted(saved(*widths))
+            assert found.graph["4"]["inputs"]["filename_prefix"] == "8"
+            assert [each.reason[:38] for each in found.warnings] == warnings
+
+    def test_a_file_name_in_a_subgraph_that_names_a_node_is_refused(self) -> None:
+        part = subgraph([node(104, "Save", values=["%Latent.width%"])], [])
+        of = workflow([node(9, "Latent"), node(70, SUBGRAPH)], subgraphs=[part])
         with pytest.raises(WorkflowNotConvertible, match="not certain which one"):
-            converted(saved(8, 9))
+            converted(of)
 
 
 def test_a_link_that_does_not_fit_is_told() -> None:

@@ -69,19 +69,22 @@ class NodeTexts:
         if _DATE in text:
             words = "keeps its %date:…%, for which the editor writes the time of its export."
             self._notes.warn(scope, node, f"filename_prefix {words}")
-        return replace_placeholders(text, partial(self._named_value, scope))
+        return replace_placeholders(text, partial(self._named_value, scope, node))
 
-    def _named_value(self, scope: Scope, named: str, widget: str) -> JsonValue:
+    def _named_value(self, scope: Scope, node: EditorNode, named: str, widget: str) -> JsonValue:
         """The value that `%NODE.widget%` stands for; None if there is no such node or widget."""
         found = list(self._nodes_named(named))
         if not found:
             return None
-        values = {repr(self._shown_value(node, widget)) for node in found}
-        if len(values) > 1 or isinstance(scope, InstanceScope):
+        if isinstance(scope, InstanceScope):
             raise NodeRefused(
                 f"filename_prefix names the node {named}, and it is not certain which one that is."
             )
-        return self._shown_value(found[0], widget)
+        value, *others = (self._shown_value(each, widget) for each in found)
+        if any(other != value for other in others):
+            words = f"filename_prefix names {named}, of which there are several: the first counts."
+            self._notes.warn(scope, node, words)
+        return value
 
     def _nodes_named(self, name: str) -> Iterator[EditorNode]:
         """The nodes at the top level of that name for files; else those of that title."""
