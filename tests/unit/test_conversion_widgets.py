@@ -254,6 +254,13 @@ class TestValuesByName:
     def test_an_object_is_read_by_name(self) -> None:
         assert values(self.OF, {"name": "x", "steps": 4}) == {"steps": 4, "name": "x"}
 
+    def test_a_widget_that_only_an_extension_knows_has_the_kind_of_its_input(self) -> None:
+        of = node_class(
+            {"start": ["FLOAT", {"widgetType": "VHSTIMESTAMP"}], "name": ["STRING", {}]}
+        )
+        assert values(of, {"name": "x", "start": 23.5}) == {"start": 23.5, "name": "x"}
+        assert values(of, [23.5, "x"]) == {"start": 23.5, "name": "x"}
+
     def test_a_list_that_fits_wins_over_names(self) -> None:
         named = {"steps": 1, "name": "other"}
         assert values(self.OF, [4, "x"], widgets_values_named=named) == {"steps": 4, "name": "x"}

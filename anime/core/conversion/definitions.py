@@ -41,8 +41,9 @@ class InputDefinition:
     @cached_property
     def widget_kind(self) -> str | None:
         """The kind of its widget in the editor; None for an input that can only be linked."""
-        kind = str(self.settings.get("widgetType") or self.kind)
-        return kind if kind in _WIDGET_KINDS and not self.is_forced else None
+        kinds = (str(self.settings.get("widgetType")), self.kind)  # extensions have more of them
+        known = (kind for kind in kinds if kind in _WIDGET_KINDS and not self.is_forced)
+        return next(known, None)
 
     @property
     def is_forced(self) -> bool:
