@@ -203,6 +203,8 @@ def test_what_describes_no_node_classes_is_refused(object_info: Json) -> None:
         {"input": {"required": {}}, "output": None, "input_order": {"required": ["gone"]}},
         {"input": {"required": "a", "optional": 5}, "output": 5, "input_order": {"required": [5]}},
         {"input": {"required": {"a": ["COMFY_DYNAMICCOMBO_V3", {"options": 5}]}}},
+        {"input": {"required": {"a": [[1], {"formats": {"1": [5, [], [None, 5], ["b"]]}}]}}},
+        {"input": {"required": {"b": [[1], {"formats": 5, "widgetType": []}]}}},
     ],
 )
 def test_odd_definitions_do_not_stop_a_conversion(entry: Json) -> None:
@@ -234,8 +236,28 @@ WHOLE = workflow(
             values=["factor", 3],
             properties={"proxyWidgets": [["10", "resize"], ["10", "resize.factor"]]},
         ),
+        node(5, "SetNode", slot("IMAGE", 9), values=["picture"], outputs=["*"]),
+        node(6, "GetNode", values=["picture"], outputs=["IMAGE"]),
+        node(7, "workflow>invert", slot("image", 10, "IMAGE"), outputs=["IMAGE"]),
+        node(8, "Invert", slot("image")),
     ],
-    [link(5, 1, 0, 2, 0), link(6, 2, 0, 3, 0), link(7, 3, 0, 70, 0), link(8, 4, 0, 70, 1)],
+    [
+        *(link(5, 1, 0, 2, 0), link(6, 2, 0, 3, 0), link(7, 3, 0, 70, 0), link(8, 4, 0, 70, 1)),
+        *(link(9, 1, 0, 5, 0), link(10, 6, 0, 7, 0)),
+    ],
+    extra={
+        "ue_links": [{"upstream": "7", "upstream_slot": 0, "downstream": 8, "downstream_slot": 0}],
+        "groupNodes": {
+            "invert": {
+                "nodes": [
+                    {"type": "Invert", "inputs": [slot("pixels")], "outputs": [{"type": "IMAGE"}]}
+                ],
+                "links": [[None, 0, 0, 0, 1, "IMAGE"]],
+                "external": [[{"index": 0}, 0, "IMAGE"]],
+                "config": {"0": {"input": {"pixels": {"name": "image"}}}},
+            }
+        },
+    },
     subgraphs=[
         subgraph(
             [
@@ -272,6 +294,12 @@ JUNK: tuple[Any, ...] = (
     4,
     "*",
 )
+
+
+def test_the_whole_file_is_converted() -> None:
+    inputs = inputs_of(WHOLE)
+    assert inputs["8"] == {"image": ["72:71", 0]}
+    assert inputs["72:71"] == {"pixels": ["1", 0]}
 
 
 @given(st.lists(st.tuples(st.sampled_from(places_in(WHOLE)), st.sampled_from(JUNK)), max_size=4))
