@@ -346,8 +346,11 @@ class TestAnythingEverywhere:
         of["definitions"]["subgraphs"] = [part]
         assert self.inputs_of(of)["70:102"] == {"vae": ["70:101", 2]}
 
-    def test_without_such_a_list_it_is_refused_unless_it_is_muted(self) -> None:
-        of = self.saved()
+    @pytest.mark.parametrize(
+        "listed", [{}, {"ue_links": None}, {"ue_links": [{"downstream": 3}]}, {"ue_links": "none"}]
+    )
+    def test_without_a_list_to_be_read_it_is_refused_unless_it_is_muted(self, listed: Json) -> None:
+        of = self.saved(**listed)
         with pytest.raises(WorkflowNotConvertible, match="feeds inputs that have no link"):
             self.inputs_of(of)
         of["nodes"][3]["mode"] = 2

@@ -4,7 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from anime.core.field_errors import field_errors_of
 from anime.errors import InvalidWorkflow
@@ -45,6 +53,14 @@ def _none_as_empty(value: object) -> object:
 def _other_as_empty(value: object) -> object:
     """Properties are an object; what else a file may have there says nothing."""
     return value if isinstance(value, dict) else {}
+
+
+def _other_as_unknown(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """What an extension has written in another form tells nothing."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
 
 
 def _none_as_usual(value: object) -> object:
@@ -166,7 +182,7 @@ class Broadcast(_Part):
 class GraphExtra(_Part):
     """What extensions of the editor write beside a graph."""
 
-    ue_links: tuple[Broadcast, ...] | None = None
+    ue_links: Annotated[tuple[Broadcast, ...] | None, WrapValidator(_other_as_unknown)] = None
 
 
 class EditorGraph(_Part):
