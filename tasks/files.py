@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
-from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS
+from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_in
@@ -92,7 +92,7 @@ async def organise(
     library: AssetStore,
     result: RenderResult,
     *,
-    output_dir: Path | None,
+    output_folder: LibraryReader | None,
     zone: tzinfo,
     reporter: Reporter,
     file_prefix: str = "",
@@ -103,7 +103,7 @@ async def organise(
         comfy: The server that has them.
         library: The store that they go to.
         result: The render result.
-        output_dir: ComfyUI's output folder; what cannot be read there comes over HTTP.
+        output_folder: ComfyUI's; what cannot be read there comes over HTTP.
         zone: The studio's time zone, whose days name the folders.
         reporter: Gets the stage.
         file_prefix: What their names begin with.
@@ -125,7 +125,7 @@ async def organise(
         try:
             with tracer.start_as_current_span("place file") as span:
                 file = await _place(
-                    comfy, library, output, output_dir, result, result.day(zone), file_prefix
+                    comfy, library, output, output_folder, result, result.day(zone), file_prefix
                 )
                 span.set_attributes(_about(file))
             placed.append(file)
@@ -176,17 +176,14 @@ async def make_thumbnails(library: AssetStore, files: Sequence[PlacedFile]) -> d
 
 
 async def are_whole(
-    comfy: ComfyUIClient,
-    library: AssetStore,
-    outputs: Sequence[OutputFile],
-    output_dir: Path | None,
+    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_folder: LibraryReader | None
 ) -> bool:
     """Whether each of the files lies in the server's output folder, and is complete."""
     with TemporaryDirectory(prefix="anime-adoption-") as folder:
         for output in outputs:
             copy = Path(folder) / Path(output.filename).name
             try:
-                async with _content(comfy, library, output, output_dir) as chunks:
+                async with _content(comfy, output, output_folder) as chunks:
                     with copy.open("wb") as stream:
                         async for chunk in chunks:
                             await asyncio.to_thread(stream.write, chunk)
@@ -201,12 +198,12 @@ async def _place(
     comfy: ComfyUIClient,
     library: AssetStore,
     output: OutputFile,
-    output_dir: Path | None,
+    output_folder: LibraryReader | None,
     result: RenderResult,
     day: date,
     file_prefix: str,
 ) -> PlacedFile:
-    async with _content(comfy, library, output, output_dir) as chunks:
+    async with _content(comfy, output, output_folder) as chunks:
         received = await library.receive(chunks)
     async with library.placed_or_removed(received):
         facts = await _facts(received.path, output.filename)
@@ -244,27 +241,24 @@ async def _facts(path: Path, name: str) -> MediaFacts:
 
 @asynccontextmanager
 async def _content(
-    comfy: ComfyUIClient, library: AssetStore, output: OutputFile, output_dir: Path | None
+    comfy: ComfyUIClient, output: OutputFile, folder: LibraryReader | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The bytes of an output: from the folder if it can be read here, else over HTTP.
-
-    The folder is read in the library's threads: its mount may not answer either.
-    """
-    local = await _opened(library, output_dir, output) if output_dir else None
-    if local is None:
+    """The bytes of an output: from the folder if it can be read here, else over HTTP."""
+    local = await _opened(folder, output) if folder else None
+    if folder is None or local is None:
         async with comfy.view(output) as chunks:
             yield chunks
         return
     try:
-        yield _read(local, library)
+        yield _read(local, folder)
     finally:
         with suppress(StorageTimedOut):
-            await library.disk.run(local.close, seconds=ANSWER_SECONDS)
+            await folder.run(local.close, seconds=ANSWER_SECONDS)
 
 
-async def _read(stream: BinaryIO, library: AssetStore) -> AsyncIterator[bytes]:
+async def _read(stream: BinaryIO, folder: LibraryReader) -> AsyncIterator[bytes]:
     async def in_thread(read: Callable[[int], bytes], size: int) -> bytes:
-        return await library.disk.run(partial(read, size), seconds=READ_SECONDS)
+        return await folder.run(partial(read, size), seconds=READ_SECONDS)
 
     try:
         async for chunk in chunks_in(stream, in_thread):
@@ -277,10 +271,10 @@ async def _read(stream: BinaryIO, library: AssetStore) -> AsyncIterator[bytes]:
         ) from fault
 
 
-async def _opened(library: AssetStore, output_dir: Path, output: OutputFile) -> BinaryIO | None:
+async def _opened(folder: LibraryReader, output: OutputFile) -> BinaryIO | None:
     """The file in that folder; None if it is not there, does not answer, or is not for us."""
     try:
-        return await library.disk.run(partial(_open, output_dir, output), seconds=ANSWER_SECONDS)
+        return await folder.run(partial(_open, folder.library, output), seconds=ANSWER_SECONDS)
     except StorageTimedOut:
         return None
 

@@ -34,9 +34,8 @@ async def result_from_files(
         )
         for file in expected_files(graph, prefix)
     )
-    if not outputs or not await are_whole(
-        server.comfy, job.library, outputs, job.blocks.comfyui.output_dir
-    ):
+    folder = job.connections.output_folder
+    if not outputs or not await are_whole(server.comfy, outputs, folder):
         return None
     prompt_id = prompt_id_of(job.job_id, attempt)
     return RenderResult(

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from anime.assets.library_reader import LibraryReader
 from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
@@ -31,6 +32,7 @@ class Connections:
     publisher: ProgressPublisher
     servers: ServerPool
     library: AssetStore
+    output_folder: LibraryReader | None  # with threads of its own, if its mount does not answer
     is_shared: bool
     check_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float | None = None  # by time.monotonic()
@@ -67,12 +69,14 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
         own.push_async_callback(database.dispose)
         publisher = await own.enter_async_context(blocks.redis.client())
         servers = await own.enter_async_context(ServerPool(blocks.comfyui, database))
+        output_dir = blocks.comfyui.output_dir
         connections = Connections(
             blocks=blocks,
             database=database,
             publisher=publisher,
             servers=servers,
             library=blocks.library.client(),
+            output_folder=LibraryReader(output_dir, called="output folder") if output_dir else None,
             is_shared=is_shared,
         )
         token = _connections.set(connections)

@@ -218,7 +218,7 @@ class _Attempts:
         had_model: bool = False,
     ) -> tuple[RenderResult, OrganisedOutputs]:
         """The result, with its files in the library; what it has cost is learned for its kind."""
-        job, blocks = self._job, self._job.blocks
+        job = self._job
         await note_render(
             job.database,
             result.prompt_id,
@@ -232,8 +232,8 @@ class _Attempts:
             server.comfy,
             job.library,
             result,
-            output_dir=blocks.comfyui.output_dir,
-            zone=blocks.library.zone,
+            output_folder=job.connections.output_folder,
+            zone=job.blocks.library.zone,
             file_prefix=job.file_prefix,
             reporter=job.reporter,
         )
