@@ -263,6 +263,14 @@ async def test_nothing_in_the_archive_is_ever_overwritten(
     assert (archive / "rain/a-2.png").read_bytes() == b"picture"
 
 
+def assert_archived_once(archive: Path, found: tuple[FileRecord, str]) -> None:
+    """The picture `rain/a.png` lies in the archive, its row and one line of the manifest say so."""
+    file, state = found
+    assert (file.file_path, state) == (str(archive / "rain/a.png"), "archived")
+    assert (archive / "rain/a.png").read_bytes() == b"picture"
+    assert len(manifest(archive)) == 1
+
+
 @pytest.mark.parametrize("at", ["place", "write_down", "row", "remove"])
 async def test_a_run_that_dies_between_two_steps_is_completed_by_the_next(
     at: str,
@@ -290,11 +298,8 @@ async def test_a_run_that_dies_between_two_steps_is_completed_by_the_next(
             await tidy(library, database, archive=archive, rejected=30)
     assert path.exists()
     await tidy(library, database, archive=archive, rejected=30)
-    file, state = await row(database, database_url, file_id)
-    assert (file.file_path, state) == (str(archive / "rain/a.png"), "archived")
-    assert (archive / "rain/a.png").read_bytes() == b"picture"
+    assert_archived_once(archive, await row(database, database_url, file_id))
     assert not path.exists()
-    assert len(manifest(archive)) == 1
 
 
 async def test_a_file_that_is_not_what_its_row_says_is_left_alone(
@@ -439,10 +444,8 @@ async def test_a_disk_that_does_not_answer_any_more_is_given_up_at_any_step_of_a
             await tidy(library, database, archive=archive, rejected=30)
         is_back.set()
     await tidy(library, database, archive=archive, rejected=30)
-    assert (await row(database, database_url, file_id))[1] == "archived"
-    assert (archive / "rain/a.png").read_bytes() == b"picture"
+    assert_archived_once(archive, await row(database, database_url, file_id))
     assert not path.exists()
-    assert len(manifest(archive)) == 1
 
 
 async def test_what_a_killed_run_left_half_copied_goes_from_the_archive(
