@@ -12,9 +12,9 @@ from typing import BinaryIO, NamedTuple
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from anime.assets.folder_reader import ANSWER_SECONDS, READ_SECONDS, FolderReader
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
-from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_in
@@ -92,7 +92,7 @@ async def organise(
     library: AssetStore,
     result: RenderResult,
     *,
-    output_folder: LibraryReader | None,
+    output_folder: FolderReader | None,
     zone: tzinfo,
     reporter: Reporter,
     file_prefix: str = "",
@@ -176,7 +176,7 @@ async def make_thumbnails(library: AssetStore, files: Sequence[PlacedFile]) -> d
 
 
 async def are_whole(
-    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_folder: LibraryReader | None
+    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_folder: FolderReader | None
 ) -> bool:
     """Whether each of the files lies in the server's output folder, and is complete."""
     with TemporaryDirectory(prefix="anime-adoption-") as folder:
@@ -198,7 +198,7 @@ async def _place(
     comfy: ComfyUIClient,
     library: AssetStore,
     output: OutputFile,
-    output_folder: LibraryReader | None,
+    output_folder: FolderReader | None,
     result: RenderResult,
     day: date,
     file_prefix: str,
@@ -241,7 +241,7 @@ async def _facts(path: Path, name: str) -> MediaFacts:
 
 @asynccontextmanager
 async def _content(
-    comfy: ComfyUIClient, output: OutputFile, folder: LibraryReader | None
+    comfy: ComfyUIClient, output: OutputFile, folder: FolderReader | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes of an output: from the folder if it can be read here, else over HTTP."""
     local = await _opened(folder, output) if folder else None
@@ -256,7 +256,7 @@ async def _content(
             await folder.run(local.close, seconds=ANSWER_SECONDS)
 
 
-async def _read(stream: BinaryIO, folder: LibraryReader) -> AsyncIterator[bytes]:
+async def _read(stream: BinaryIO, folder: FolderReader) -> AsyncIterator[bytes]:
     async def in_thread(read: Callable[[int], bytes], size: int) -> bytes:
         return await folder.run(partial(read, size), seconds=READ_SECONDS)
 
@@ -271,10 +271,10 @@ async def _read(stream: BinaryIO, folder: LibraryReader) -> AsyncIterator[bytes]
         ) from fault
 
 
-async def _opened(folder: LibraryReader, output: OutputFile) -> BinaryIO | None:
+async def _opened(folder: FolderReader, output: OutputFile) -> BinaryIO | None:
     """The file in that folder; None if it is not there, does not answer, or is not for us."""
     try:
-        return await folder.run(partial(_open, folder.library, output), seconds=ANSWER_SECONDS)
+        return await folder.run(partial(_open, folder.root, output), seconds=ANSWER_SECONDS)
     except StorageTimedOut:
         return None
 

@@ -41,7 +41,7 @@ from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
 from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
-from anime.assets.library_reader import READ_SECONDS
+from anime.assets.folder_reader import READ_SECONDS
 from anime.assets.store import AssetStore
 from anime.db.session import Database
 from anime.jobs.activity import ActivityReader

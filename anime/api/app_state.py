@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from anime.api.access import Access
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 from anime.assets.store import AssetStore
 from anime.comfyui.object_info import RecentClasses
 from anime.core.callers import Caller
@@ -28,7 +28,7 @@ class AppState:
     jobs: JobService
     publisher: ProgressPublisher
     access: Access
-    library: LibraryReader
+    library: FolderReader
     store: AssetStore
     thumbnails: Thumbnails
     metrics: Metrics

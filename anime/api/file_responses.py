@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from anime.api.problems import problem_of
-from anime.assets.library_reader import FoundFile
+from anime.assets.folder_reader import FoundFile
 from anime.errors import RangeNotSatisfiable
 
 PICTURE_HEADERS = {

@@ -196,7 +196,7 @@ async def reference_content(
     """The reference picture itself, or the part of it that Range asks for."""
     async with state.database.session_scope() as session:
         found = await CharacterRepository(session).reference(_as_id(character_id), sha256)
-    file = await state.library.find(state.library.library / found.path)
+    file = await state.library.find(state.library.root / found.path)
     if file is None:
         raise NotFound(
             f"{found.path} is no longer in the library.",

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file, send_kept
-from anime.assets.library_reader import ANSWER_SECONDS, FoundFile
+from anime.assets.folder_reader import ANSWER_SECONDS, FoundFile
 from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
 from anime.db.repositories.files import FilePlace

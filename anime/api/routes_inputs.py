@@ -45,7 +45,7 @@ async def upload_input_picture(
 )
 async def input_content(picture: PictureName, request: Request, state: StateDependency) -> Response:
     """The picture itself, or the part of it that Range asks for."""
-    inputs = state.library.library / INPUTS_FOLDER
+    inputs = state.library.root / INPUTS_FOLDER
     file = await state.library.find(inputs / picture)
     if file is None:
         raise NotFound(f"There is no input picture {picture}.", "Upload it again.")

@@ -13,7 +13,7 @@ from anime.api.error_documentation import problems
 from anime.api.file_responses import PICTURE_HEADERS
 from anime.api.middleware import JsonRoute
 from anime.api.routes_generation import IdempotencyKey
-from anime.assets.library_reader import READ_SECONDS
+from anime.assets.folder_reader import READ_SECONDS
 from anime.core.comparison import FileComparison
 from anime.errors import NotFound
 from anime.jobs.reproduction import (

@@ -5,7 +5,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
+from anime.assets.folder_reader import ANSWER_SECONDS, READ_SECONDS, FolderReader, find_within
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of_thumbnails, draw_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class Thumbnails:
     """The thumbnails of a library, for one event loop."""
 
-    def __init__(self, library: LibraryReader, database: Database) -> None:
+    def __init__(self, library: FolderReader, database: Database) -> None:
         self._library = library
         self._database = database
         self._colour_thread = BoundedThreads("colours", 1)
@@ -43,11 +43,11 @@ class Thumbnails:
         One look at the disk, in one thread: a page asks for hundreds a second.
         """
         target = self._target(sha256, is_large=is_large)
-        look = partial(_read_kept, self._library.library, source, target)
+        look = partial(_read_kept, self._library.root, source, target)
         return await self._library.run(look, seconds=ANSWER_SECONDS)
 
     def _target(self, sha256: str, *, is_large: bool) -> Path:
-        return self._library.library / (proxy_path if is_large else thumbnail_path)(sha256)
+        return self._library.root / (proxy_path if is_large else thumbnail_path)(sha256)
 
     async def find(
         self, source: Path, sha256: str | None, *, is_large: bool = False

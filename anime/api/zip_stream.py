@@ -9,7 +9,7 @@ from io import RawIOBase
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from anime.assets.library_reader import ANSWER_SECONDS, FoundFile, LibraryReader
+from anime.assets.folder_reader import ANSWER_SECONDS, FolderReader, FoundFile
 from anime.core.paths import next_name
 from anime.errors import StorageUnavailable
 
@@ -48,9 +48,7 @@ class _Pieces(RawIOBase):
         return taken
 
 
-async def zip_of(
-    entries: Sequence[ZipEntry], library: LibraryReader
-) -> AsyncGenerator[bytes, None]:
+async def zip_of(entries: Sequence[ZipEntry], library: FolderReader) -> AsyncGenerator[bytes, None]:
     """The ZIP, piece by piece, uncompressed: pictures are already.
 
     What is missing, or vanishes meanwhile, stands in its `missing.txt`.
@@ -76,7 +74,7 @@ async def zip_of(
 
 
 async def _written(
-    archive: ZipFile, info: ZipInfo, file: FoundFile, library: LibraryReader, pieces: _Pieces
+    archive: ZipFile, info: ZipInfo, file: FoundFile, library: FolderReader, pieces: _Pieces
 ) -> AsyncGenerator[bytes, None]:
     """The pieces of one file. Raises OSError, StorageUnavailable: it cannot be read."""
 

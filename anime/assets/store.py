@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from anime.assets.library_reader import ANSWER_SECONDS, LibraryReader
+from anime.assets.folder_reader import ANSWER_SECONDS, FolderReader
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageTimedOut, StorageUnavailable
 
@@ -72,7 +72,7 @@ class AssetStore:
         called: str = "library",
     ) -> None:
         self.root = root
-        self.disk = LibraryReader(root, called=called)
+        self.disk = FolderReader(root, called=called)
         self._may_create = may_create
         self._seconds = seconds
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.composer import Composer, may_change
-from anime.assets.library_reader import ANSWER_SECONDS, LibraryReader
+from anime.assets.folder_reader import ANSWER_SECONDS, FolderReader
 from anime.assets.store import reading_faults
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
@@ -89,7 +89,7 @@ class Admission:
     settings: Settings
     database: Database
     limit: QueueLimit
-    library: LibraryReader
+    library: FolderReader
 
     async def check(
         self, request: GenerationRequest, *, job_id: UUID | None = None

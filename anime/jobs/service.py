@@ -10,7 +10,7 @@ from uuid import UUID
 
 from opentelemetry import trace
 
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 from anime.comfyui.client import ComfyUIClient
 from anime.core.batches import BatchRequest, expand, jobs_of, possible_jobs_of
 from anime.core.composition.record import Composition
@@ -186,7 +186,7 @@ async def open_job_service(
                 settings,
                 database,
                 QueueLimit(settings.queue_limit),
-                LibraryReader(settings.library),
+                FolderReader(settings.library),
             ),
             dispatcher=dispatcher,
             canceller=JobCanceller(settings, database, publisher, dispatcher),

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
@@ -32,7 +32,7 @@ class Connections:
     publisher: ProgressPublisher
     servers: ServerPool
     library: AssetStore
-    output_folder: LibraryReader | None  # with threads of its own, if its mount does not answer
+    output_folder: FolderReader | None  # with threads of its own, if its mount does not answer
     is_shared: bool
     check_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float | None = None  # by time.monotonic()
@@ -76,7 +76,7 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
             publisher=publisher,
             servers=servers,
             library=blocks.library.client(),
-            output_folder=LibraryReader(output_dir, called="output folder") if output_dir else None,
+            output_folder=FolderReader(output_dir, called="output folder") if output_dir else None,
             is_shared=is_shared,
         )
         token = _connections.set(connections)

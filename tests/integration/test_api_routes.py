@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from anime.api.app import create_app
 from anime.api.routes_generation import MAX_BATCH_BYTES, GenerationStatus
-from anime.assets import library_reader
+from anime.assets import folder_reader
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import FailureKind
 from anime.core.paths import thumbnail_path
@@ -387,7 +387,7 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(library_reader, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(folder_reader, "ANSWER_SECONDS", 0.5)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     row = await write_file(database, api_settings.library / "1.png")
     (api_settings.library / "1.png").write_bytes(PICTURE)
@@ -402,7 +402,7 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     answer = await api.post("/api/anime/generate", json={"prompt": "rain"})
     assert answer.status_code == 202
     is_back.set()
-    monkeypatch.setattr(library_reader, "ANSWER_SECONDS", SECONDS)
+    monkeypatch.setattr(folder_reader, "ANSWER_SECONDS", SECONDS)
     assert (await api.get(paths[0])).content == PICTURE
 
 

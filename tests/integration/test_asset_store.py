@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from anime.assets import store
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
 from anime.errors import InvalidRequest, StorageError, StorageTimedOut, StorageUnavailable
 from tests.support.dead_mount import let_die
@@ -96,7 +96,7 @@ async def test_a_mount_that_dies_in_between_is_waited_for_once_and_tidied_when_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
     is_back, is_gone, waits = threading.Event(), False, list[float]()
-    run = LibraryReader.run
+    run = FolderReader.run
 
     def hanging(call: Callable[..., T], name: str = "") -> Callable[..., T]:
         def hang(*given: Any, **named: Any) -> T:
@@ -111,14 +111,14 @@ async def test_a_mount_that_dies_in_between_is_waited_for_once_and_tidied_when_i
         write = hanging(FileIO.write, "write")
         close = hanging(FileIO.close)
 
-    async def noted(disk: LibraryReader, call: Callable[[], T], *, seconds: float) -> T:
+    async def noted(disk: FolderReader, call: Callable[[], T], *, seconds: float) -> T:
         try:
             return await run(disk, call, seconds=seconds)
         except StorageUnavailable:
             waits.append(seconds)
             raise
 
-    monkeypatch.setattr(LibraryReader, "run", noted)
+    monkeypatch.setattr(FolderReader, "run", noted)
     monkeypatch.setattr(store, "ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(Path, "open", lambda path, mode, buffering: File(path, mode))
     monkeypatch.setattr(Path, "unlink", hanging(Path.unlink))

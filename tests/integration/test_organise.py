@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from anime.assets import library_reader
+from anime.assets import folder_reader
 from anime.assets.render_result import RenderResult
 from anime.assets.store import INCOMING, AssetStore
 from anime.comfyui.client import ComfyUIClient
@@ -80,7 +80,7 @@ async def all_organised(
         comfy,
         AssetStore(tmp_path / "library", may_create=True),
         result,
-        output_folder=library_reader.LibraryReader(output_dir) if output_dir else None,
+        output_folder=folder_reader.FolderReader(output_dir) if output_dir else None,
         zone=UTC,
         reporter=reporter,
     )
@@ -211,7 +211,7 @@ async def test_what_hangs_in_the_output_folder_takes_no_threads_of_the_library(
         assert is_back.wait(HUNG_SECONDS)
 
     give_up_soon(monkeypatch)
-    monkeypatch.setattr(library_reader, "CALLS_AT_A_TIME", 1)
+    monkeypatch.setattr(folder_reader, "CALLS_AT_A_TIME", 1)
     monkeypatch.setattr(files, "_open", hang)
     [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
     assert placed.path.read_bytes() == PNG

@@ -16,7 +16,7 @@ from PIL import Image
 
 from anime.api import thumbnails, zip_stream
 from anime.api.zip_stream import PIECE_BYTES, ZipEntry, zip_of
-from anime.assets.library_reader import FoundFile, LibraryReader
+from anime.assets.folder_reader import FolderReader, FoundFile
 from anime.core.takes import NewReview
 from anime.core.thumbhash import thumbhash
 from anime.db.repositories import AssetRow, FileRepository
@@ -240,7 +240,7 @@ async def test_a_download_that_is_broken_off_closes_what_it_reads(tmp_path: Path
     path = tmp_path / "a.png"
     path.write_bytes(bytes(3 * PIECE_BYTES))
     file = FoundFile(path, path.stat())
-    pieces = zip_of([ZipEntry("1", path.name, file)], LibraryReader(tmp_path))
+    pieces = zip_of([ZipEntry("1", path.name, file)], FolderReader(tmp_path))
     await anext(pieces)
     await pieces.aclose()
     assert [each for each in psutil.Process().open_files() if each.path == str(path)] == []
@@ -276,7 +276,7 @@ async def test_a_mount_that_dies_during_a_download_holds_up_nobody_else(
     monkeypatch.setattr(zip_stream, "ANSWER_SECONDS", 0.1)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda *_: BufferedReader(dead))
-        pieces = [piece async for piece in zip_of([entry], LibraryReader(tmp_path))]
+        pieces = [piece async for piece in zip_of([entry], FolderReader(tmp_path))]
     assert not dead.has_been_read.is_set(), "nothing waited for it"
     dead.is_back.set()
     with ZipFile(BytesIO(b"".join(pieces))) as archive:
@@ -290,6 +290,6 @@ async def test_a_file_of_any_size_is_downloaded(
     path = tmp_path / "film.mp4"
     path.write_bytes(bytes(1001))
     entry = ZipEntry("1", path.name, FoundFile(path, path.stat()))
-    pieces = [piece async for piece in zip_of([entry], LibraryReader(tmp_path))]
+    pieces = [piece async for piece in zip_of([entry], FolderReader(tmp_path))]
     with ZipFile(BytesIO(b"".join(pieces))) as archive:
         assert archive.read(path.name) == bytes(1001)

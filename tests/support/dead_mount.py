@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 
 T = TypeVar("T")
 _GIVEN_UP_SECONDS = 0.5
@@ -30,9 +30,9 @@ def let_die(mount: Path, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> 
 
 def give_up_soon(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Let waits for a library's disk end soon: for functions of these names, else for all."""
-    run = LibraryReader.run
+    run = FolderReader.run
 
-    async def run_soon(disk: LibraryReader, call: Callable[[], T], *, seconds: float) -> T:
+    async def run_soon(disk: FolderReader, call: Callable[[], T], *, seconds: float) -> T:
         name = getattr(call, "func", call).__name__
         if not names:
             seconds = _ANSWER_SECONDS
@@ -40,4 +40,4 @@ def give_up_soon(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
             seconds = _GIVEN_UP_SECONDS
         return await run(disk, call, seconds=seconds)
 
-    monkeypatch.setattr(LibraryReader, "run", run_soon)
+    monkeypatch.setattr(FolderReader, "run", run_soon)

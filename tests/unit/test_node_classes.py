@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from anime.assets.library_reader import LibraryReader
+from anime.assets.folder_reader import FolderReader
 from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_templates import load_template
@@ -88,7 +88,7 @@ async def test_a_request_for_a_denied_class_is_not_admitted(tmp_path: Path) -> N
         workflows_dir=shipped_as_mine(tmp_path), denied_node_classes="VAEDecode"
     )
     admission = Admission(
-        settings, Database("postgresql:///nowhere"), QueueLimit(1), LibraryReader(settings.library)
+        settings, Database("postgresql:///nowhere"), QueueLimit(1), FolderReader(settings.library)
     )
     with pytest.raises(InvalidWorkflow, match="denies the class VAEDecode"):
         await admission.check(REQUEST)

@@ -1,4 +1,4 @@
-"""Reads of the library's disk while somebody waits: a network mount's server may be gone."""
+"""Reads of a folder while somebody waits: the server of its network mount may be gone."""
 
 import os
 import stat
@@ -20,27 +20,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file of the library, with every link followed."""
+    """A file of a folder, with every link followed."""
 
     path: Path
     status: os.stat_result
 
 
-class LibraryReader:
-    """Reads the disk in threads of its own, so that a call that hangs holds up nothing else."""
+class FolderReader:
+    """Reads a folder's disk in threads of its own: a call that hangs holds up no other folder."""
 
-    def __init__(self, library: Path, *, called: str = "library") -> None:
-        self.library = library
+    def __init__(self, root: Path, *, called: str = "library") -> None:
+        self.root = root
         self._called = called  # in messages
-        self._threads = BoundedThreads("library", CALLS_AT_A_TIME)
+        self._threads = BoundedThreads(called, CALLS_AT_A_TIME)
 
     async def find(self, path: Path, *, within: Path | None = None) -> FoundFile | None:
-        """The file, if it exists and lies in the library, or in that folder of it.
+        """The file, if it exists and lies in the folder, or in that one of its own.
 
         Raises:
             StorageTimedOut: the disk does not answer.
         """
-        folder = self.library / within if within else self.library
+        folder = self.root / within if within else self.root
         return await self.run(partial(find_within, folder, path), seconds=ANSWER_SECONDS)
 
     async def run(self, call: Callable[[], T], *, seconds: float) -> T:
@@ -53,7 +53,7 @@ class LibraryReader:
             return await self._threads.run(call, timeout_seconds=seconds)
         except TimeoutError as fault:
             raise StorageTimedOut(
-                f"The {self._called} {self.library} has not answered within {seconds:g} s.",
+                f"The {self._called} {self.root} has not answered within {seconds:g} s.",
                 "Check its disk or network mount, and try again.",
             ) from fault
 
