@@ -160,6 +160,9 @@ SERVER_WATCH = RetryPolicy(first_seconds=1, longest_seconds=15)
 # Looks whether a disk is low, without end. It reads, and a pause that is set twice is one.
 DISK_WATCH = RetryPolicy(first_seconds=30, longest_seconds=30)
 
+# Looks whether renders are still paused, for as long as they are. It reads.
+PAUSE_WATCH = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=1)
+
 # Begins a loop of the API again that a bug has ended, without end. Each goes by rows and entries
 # that say what is done: a job has one run, an entry one job, and a message to a receiver one id.
 BACKGROUND_LOOP = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=1)

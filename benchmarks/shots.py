@@ -91,7 +91,7 @@ async def measure() -> list[Row]:
             async with connect_job_service(settings) as service:
                 database = service.database
                 rows = await _measure_lists(service)
-                composer = Composer.of(settings)
+                composer = Composer(settings)
                 for project, shots, takes in (
                     (PROJECT, SHOTS, TAKES),
                     (SMALLER, LISTED, STALE_AMONG // LISTED),

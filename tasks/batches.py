@@ -9,6 +9,7 @@ from itertools import islice
 from uuid import UUID
 
 from anime.assets.composer import Composer
+from anime.assets.store import RESTART_SECONDS
 from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.batches import BatchRequest, Child, each_child, jobs_of, possible_jobs_of
 from anime.core.composition.equal_takes import refuse_equal_takes
@@ -81,7 +82,7 @@ async def create_batch_jobs(
     found: list[BatchJob] = []
     composed: list[tuple[GenerationRequest, Composition]] = []
     has_begun = False
-    composer, children = Composer.of(get_settings()), each_child(batch)
+    composer, children = Composer(get_settings(), RESTART_SECONDS), each_child(batch)
     async with database.session_scope() as session:
         jobs = JobRepository(session)
         while part := list(islice(children, _ROWS_AT_ONCE)):

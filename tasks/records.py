@@ -6,6 +6,7 @@ from uuid import UUID
 
 from anime.assets.composer import Composer
 from anime.assets.render_result import RenderResult
+from anime.assets.store import RESTART_SECONDS
 from anime.core.ids import client_id_of
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
@@ -61,7 +62,7 @@ async def lease_job(
                 request,
                 workflow=request.workflow_name,
                 seed=seed,
-                compose=partial(Composer.of(get_settings()).kept, session),
+                compose=partial(Composer(get_settings(), RESTART_SECONDS).kept, session),
             )
             lease = await jobs.lease(
                 job_id, owner, seconds=lease_seconds, run_id=run_id, traceparent=traceparent

@@ -1,11 +1,13 @@
 """Importing a workflow: converted, its inputs found, its two files written."""
 
-import asyncio
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from anime.assets.store import RESTART_SECONDS
+from anime.assets.workflow_catalogue import in_workflows
 from anime.assets.workflow_import import import_new_workflow
 from anime.comfyui.object_info import ServerClasses, load_object_info
 from anime.core.workflow_records import ImportedWorkflow, NewWorkflow
@@ -44,7 +46,8 @@ async def write_workflow(
         AlreadyExists: the name is taken.
         ConfigurationError: the studio's folder cannot take it.
     """
-    imported = await asyncio.to_thread(import_new_workflow, new, classes, settings)
+    write = partial(import_new_workflow, new, classes, settings)
+    imported = await in_workflows(settings, write, seconds=RESTART_SECONDS)
     log = get_run_logger()
     for each in imported.inputs:
         log.info("%s: %s (%s)", each.name, ", ".join(each.places), each.signal or "as before")

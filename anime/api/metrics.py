@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
@@ -28,6 +29,7 @@ from anime.db.repositories.metrics import JobTimes, MetricsRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
 from anime.jobs.low_disk import MB, DiskReader
+from anime.net.bounded_threads import BoundedThreads
 from anime.net.vault import vault_status
 
 KEPT_SECONDS = 5.0
@@ -47,7 +49,7 @@ class Metrics:
     def __init__(self, folders: Mapping[str, Path] = MappingProxyType({})) -> None:
         self._folders = folders
         self._disks = DiskReader(folders.values())
-        self._backups: asyncio.Task[None] | None = None
+        self._threads = BoundedThreads("backups", 1)  # their folder may hang
         registry = CollectorRegistry()
         self._registry = registry
         self._fresh_until = 0.0
@@ -152,13 +154,10 @@ class Metrics:
 
     async def _read_disks(self) -> None:
         """Set what is free; what a disk does not say in time is left out, as it hangs."""
-        free: Mapping[Path, int | None] = {}
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DISK_SECONDS):
-                free = await self._disks.free_mb()
+        free = await self._disks.free_mb(seconds=DISK_SECONDS)
         self._free.clear()
         for purpose, folder in self._folders.items():
-            if (free_mb := free.get(folder)) is not None:
+            if (free_mb := free[folder]) is not None:
                 self._free.labels(purpose).set(free_mb * MB)
 
     def _count_times(self, times: Iterable[JobTimes]) -> None:
@@ -173,11 +172,9 @@ class Metrics:
 
     async def _read_backups(self, root: Path) -> None:
         """Set their figures, which stay as they were while the folder's mount hangs."""
-        if self._backups is None or self._backups.done():
-            self._backups = asyncio.create_task(asyncio.to_thread(self._look_at_backups, root))
+        look = partial(self._look_at_backups, root)
         with suppress(TimeoutError):
-            async with asyncio.timeout(DISK_SECONDS):
-                await asyncio.shield(self._backups)
+            await self._threads.run(look, timeout_seconds=DISK_SECONDS)
 
     def _look_at_backups(self, root: Path) -> None:
         """The times of the last backup, and from which a drill's week counts."""

@@ -1,6 +1,6 @@
 """Workflows: which there are, what each takes, and importing one."""
 
-import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response, status
@@ -8,8 +8,10 @@ from fastapi import APIRouter, Path, Request, Response, status
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
+from anime.assets.folder_reader import READ_SECONDS
 from anime.assets.workflow_catalogue import (
     find_workflow,
+    in_workflows,
     workflow_record,
     workflow_summaries,
 )
@@ -43,22 +45,23 @@ def classes_of_first_server(settings: Settings) -> RecentClasses | None:
 @router.get("")
 async def list_workflows(state: StateDependency) -> WorkflowList:
     """All workflows by name, the studio's own, and those that are shipped."""
-    items = await asyncio.to_thread(workflow_summaries, state.settings)
+    items = await in_workflows(state.settings, partial(workflow_summaries, state.settings))
     return WorkflowList(items=items)
 
 
 @router.get("/{name}", responses=problems(404))
 async def workflow_by_name(name: NameInPath, state: StateDependency) -> WorkflowRecord:
     """One workflow, with a JSON schema of what a request may say for it."""
-    return await asyncio.to_thread(
-        lambda: workflow_record(find_workflow(name, state.settings), state.settings)
+    settings = state.settings
+    return await in_workflows(
+        settings, lambda: workflow_record(find_workflow(name, settings), settings)
     )
 
 
 @router.get("/{name}/offers", responses=problems(404))
 async def workflow_offers(name: NameInPath, state: StateDependency) -> WorkflowOffers:
     """What the servers offer for the workflow's inputs now: samplers, models, LoRAs, ranges."""
-    template = await asyncio.to_thread(find_workflow, name, state.settings)
+    template = await in_workflows(state.settings, partial(find_workflow, name, state.settings))
     return await read_offers(template, state.database, state.settings)
 
 
@@ -72,7 +75,9 @@ async def import_workflow(
     output is in doubt is refused until `choices` say what is meant.
     """
     classes = await _server_classes(state)
-    imported = await asyncio.to_thread(import_new_workflow, new, classes, state.settings)
+    settings = state.settings
+    write = partial(import_new_workflow, new, classes, settings)
+    imported = await in_workflows(settings, write, seconds=READ_SECONDS)
     response.headers["Location"] = request.app.url_path_for("workflow_by_name", name=new.name)
     return imported
 

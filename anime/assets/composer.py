@@ -1,18 +1,18 @@
 """Composes requests from what the database and the workflows say."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from secrets import randbelow
-from typing import Self
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.assets.folder_reader import ANSWER_SECONDS
+from anime.assets.workflow_catalogue import in_workflows
 from anime.comfyui.workflow_templates import load_template, template_names
-from anime.core.character_policies import CharacterPolicies
 from anime.core.composition.compose import compose
 from anime.core.composition.record import Composition, refused
 from anime.core.composition.sources import NO_SOURCES, Sources, names_in
@@ -24,18 +24,21 @@ from anime.errors import InvalidRequest, InvalidWorkflow
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+_BUSY_SECONDS = 0.01  # for one request, on a busy machine; thousands may be composed together
+
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The one that composes by these settings."""
+    """The one that composes by these settings; workflows are waited for `seconds`.
 
-    workflow_folders: tuple[Path, ...]
-    policies: CharacterPolicies
+    All that it does raises StorageTimedOut if their folder does not answer.
+    """
 
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The composer of the settings."""
-        return cls(settings.workflow_folders, settings.character_policies)
+    settings: Settings
+    seconds: float = ANSWER_SECONDS
 
     async def compose(self, session: AsyncSession, request: GenerationRequest) -> Composition:
         """What is rendered for the request.
@@ -44,7 +47,7 @@ class Composer:
             InvalidRequest: it cannot be rendered as it is composed, or its workflow is missing.
         """
         sources = await SourceRepository(session).of([request], with_shots=True)
-        return await asyncio.to_thread(self._compose, request, sources, self._workflows())
+        return await self._in_workflows(self._compose, request, sources)
 
     async def changed(
         self, session: AsyncSession, request: GenerationRequest
@@ -56,7 +59,7 @@ class Composer:
         sources = await SourceRepository(session).of([request], with_shots=True)
         if sources is NO_SOURCES and request.shot is None:
             return None
-        composition = await asyncio.to_thread(self._compose, request, sources, self._workflows())
+        composition = await self._in_workflows(self._compose, request, sources)
         return composition if composition.is_kept else None
 
     async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
@@ -79,16 +82,26 @@ class Composer:
         if not any(map(may_change, requests)):
             return [None] * len(requests)
         sources = await SourceRepository(session).of(requests, with_shots=with_shots)
-        return await asyncio.to_thread(self._compose_all, requests, sources)
+        return await self._in_workflows(self._compose_all, requests, sources, count=len(requests))
+
+    async def _in_workflows(
+        self,
+        compose: Callable[[T, Sources, "_Workflows"], R],
+        asked: T,
+        sources: Sources,
+        *,
+        count: int = 1,
+    ) -> R:
+        def call() -> R:
+            return compose(asked, sources, _Workflows(self.settings.workflow_folders))
+
+        seconds = self.seconds + count * _BUSY_SECONDS
+        return await in_workflows(self.settings, call, seconds=seconds)
 
     def _compose_all(
-        self, requests: Sequence[GenerationRequest], sources: Sources
+        self, requests: Sequence[GenerationRequest], sources: Sources, workflows: "_Workflows"
     ) -> list[Composition | None]:
-        workflows = self._workflows()
         return [self._composed(request, sources, workflows) for request in requests]
-
-    def _workflows(self) -> "_Workflows":
-        return _Workflows(self.workflow_folders)
 
     def _composed(
         self, request: GenerationRequest, sources: Sources, workflows: "_Workflows"
@@ -109,7 +122,7 @@ class Composer:
             request,
             sources,
             workflows.template(sources.workflow_of(request)),
-            policies=self.policies,
+            policies=self.settings.character_policies,
             random_seed=randbelow(MAX_SEED + 1),
             architecture_of=workflows.architecture_of,
         )

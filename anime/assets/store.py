@@ -33,7 +33,7 @@ InThread: TypeAlias = Callable[..., Awaitable[Any]]  # has a function called in 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-_RESTART_SECONDS = 600.0  # a file server that restarts costs a run a wait, and not its job
+RESTART_SECONDS = 600.0  # a file server that restarts costs a run a wait, and not its job
 _ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
     errno.ENOSPC: "Free some space there, or point ANIME_LIBRARY_DIR to another disk.",
@@ -68,7 +68,7 @@ class AssetStore:
         root: Path,
         *,
         may_create: bool = False,
-        seconds: float = _RESTART_SECONDS,
+        seconds: float = RESTART_SECONDS,
         called: str = "library",
     ) -> None:
         self.root = root
@@ -77,7 +77,7 @@ class AssetStore:
         self._seconds = seconds
 
     @classmethod
-    def of(cls, settings: "Settings", *, seconds: float = _RESTART_SECONDS) -> Self:
+    def of(cls, settings: "Settings", *, seconds: float = RESTART_SECONDS) -> Self:
         """The studio's library; of its own default folder, it is made."""
         return cls(settings.library, may_create=settings.library_dir is None, seconds=seconds)
 

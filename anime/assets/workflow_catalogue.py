@@ -1,5 +1,12 @@
 """The workflows that there are, shipped ones and the studio's own, as they are told of."""
 
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from anime.assets.folder_reader import ANSWER_SECONDS, FolderReader
 from anime.assets.workflow_store import WorkflowStore, checked_name
 from anime.comfyui.workflow_templates import (
     load_template,
@@ -12,6 +19,26 @@ from anime.core.workflow_records import WorkflowRecord, WorkflowSummary
 from anime.core.workflow_schema import inputs_schema
 from anime.errors import InvalidWorkflow, NotFound
 from anime.settings import SHIPPED_WORKFLOWS, Settings
+
+T = TypeVar("T")
+
+_disks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, FolderReader]] = WeakKeyDictionary()
+
+
+async def in_workflows(
+    settings: Settings, call: Callable[[], T], *, seconds: float = ANSWER_SECONDS
+) -> T:
+    """What the call returns or raises, which reads the studio's own workflows.
+
+    The mount of their folder may hang: whoever reads it shares some threads that are for it alone.
+
+    Raises:
+        StorageTimedOut: it takes longer than `seconds`.
+    """
+    folder, disks = settings.own_workflows, _disks.setdefault(asyncio.get_running_loop(), {})
+    if folder not in disks:
+        disks[folder] = FolderReader(folder, called="folder of workflows")
+    return await disks[folder].run(call, seconds=seconds)
 
 
 def workflow_summaries(settings: Settings) -> list[WorkflowSummary]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 from websockets.asyncio.client import connect
@@ -13,6 +14,8 @@ from websockets.exceptions import WebSocketException
 from anime.assets.backup.drill import scratch_databases
 from anime.assets.backup.drill_results import drills_of, last_green, times_of
 from anime.assets.backup.folder import BackupFolder
+from anime.assets.folder_reader import FolderReader
+from anime.assets.workflow_catalogue import in_workflows, workflow_summaries
 from anime.comfyui.address import canonical_url, checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_check import problems_at
@@ -31,7 +34,7 @@ from anime.errors import (
     VaultUnavailable,
     reason_of,
 )
-from anime.jobs.low_disk import free_mb_of
+from anime.jobs.low_disk import DiskReader
 from anime.jobs.probes import (
     CheckResult,
     CheckWarning,
@@ -54,6 +57,7 @@ from anime.stack.systemd.installation import is_service
 from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
+DISK_SECONDS = 6.0  # for a disk, within which it is told which one does not answer
 UNKNOWN = "not known to run; `anime up` and `anime serve` start it"
 
 
@@ -174,10 +178,15 @@ async def _pauses(settings: Settings) -> str:
 
 
 async def _disk(settings: Settings) -> str:
-    free = await asyncio.to_thread(free_mb_of, settings.library)
-    where = f"{'?' if free is None else free} MB are free for {settings.library}"
-    needed = settings.min_free_disk_mb
-    if free is not None and free < needed:
+    disks = DiskReader([settings.library])
+    free = (await disks.free_mb(seconds=DISK_SECONDS))[settings.library]
+    if free is None:
+        raise StorageError(
+            f"The disk of the library, {settings.library}, does not answer.",
+            "Look at the disk or its network mount; renders begin again by themselves.",
+        )
+    where, needed = f"{free} MB are free for {settings.library}", settings.min_free_disk_mb
+    if free < needed:
         raise StorageError(
             f"{where}, fewer than ANIME_MIN_FREE_DISK_MB, {needed}: no new render begins.",
             "Free some space there; renders begin again by themselves.",
@@ -234,7 +243,8 @@ async def _sweeps(settings: Settings) -> str:
     folder = settings.swept_folder
     if folder is None:
         return "off: ANIME_COMFYUI_OUTPUT_DIR is not set"
-    if not await asyncio.to_thread(os.access, folder, os.R_OK | os.X_OK):
+    disk = FolderReader(folder, called="folder to sweep")
+    if not await disk.run(partial(os.access, folder, os.R_OK | os.X_OK), seconds=DISK_SECONDS):
         raise StorageError(
             f"The folder to sweep, {folder}, does not exist or cannot be read.",
             "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
@@ -246,8 +256,9 @@ async def _backups(settings: Settings) -> str:
     if settings.backup_dir is None:
         return "off: ANIME_BACKUP_DIR is not set"
     folder = BackupFolder(settings.backup_dir)
-    times, names, drills, green = await asyncio.to_thread(
-        lambda: (times_of(folder), folder.names(), drills_of(folder), last_green(folder))
+    times, names, drills, green = await FolderReader(folder.root, called="folder of backups").run(
+        lambda: (times_of(folder), folder.names(), drills_of(folder), last_green(folder)),
+        seconds=DISK_SECONDS,
     )
     if wrong := overdue(datetime.now(UTC), times):
         raise BackupFailed(*wrong)
@@ -278,7 +289,12 @@ async def _left_by_drills(settings: Settings) -> str:
 
 
 async def _workflows(settings: Settings) -> str:
-    templates = await asyncio.to_thread(list_templates, *settings.workflow_folders)
+    templates, summaries = await in_workflows(
+        settings,
+        lambda: (list_templates(*settings.workflow_folders), workflow_summaries(settings)),
+        seconds=DISK_SECONDS,
+    )
+    own = {each.name for each in summaries if each.is_own}
     found = [f"{len(templates)} workflows: {', '.join(each.name for each in templates)}"]
     faults = []
     for url in settings.comfyui_urls:
@@ -291,7 +307,7 @@ async def _workflows(settings: Settings) -> str:
             continue
         lacking = {name: each for name, each in problems.items() if each}
         found += [f"{where} cannot run {name}: {listed(lacking[name])}" for name in lacking]
-        faults += [name for name in lacking if (settings.own_workflows / f"{name}.toml").exists()]
+        faults += [name for name in lacking if name in own]
     if faults:
         raise ConfigurationError(
             " ".join(found), "Install in ComfyUI what is missing; `anime workflow check --server`."

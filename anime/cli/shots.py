@@ -241,7 +241,7 @@ async def _all(
     from anime.jobs.shots import all_shots
     from anime.settings import load_settings
 
-    composer = Composer.of(load_settings())
+    composer = Composer(load_settings())
     async with open_database() as database:
         return await all_shots(database, project, query, codes or (), composer=composer)
 

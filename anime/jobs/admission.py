@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.assets.composer import Composer, may_change
 from anime.assets.folder_reader import ANSWER_SECONDS, FolderReader
 from anime.assets.store import reading_faults
+from anime.assets.workflow_catalogue import in_workflows
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
 from anime.core.composition.equal_takes import refuse_equal_takes
@@ -241,7 +242,7 @@ class Admission:
     @property
     def composer(self) -> Composer:
         """What composes by the settings."""
-        return Composer.of(self.settings)
+        return Composer(self.settings)
 
     async def template_of(self, request: GenerationRequest) -> Template:
         """The workflow of a request.
@@ -254,7 +255,7 @@ class Admission:
         load = partial(load_template, name, *self.settings.folders_of_workflow(name))
         if is_recorded(name):  # it is in the library
             return await self.library.run(load, seconds=ANSWER_SECONDS)
-        return await asyncio.to_thread(load)
+        return await in_workflows(self.settings, load)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
         """The job, inserted in one transaction.

@@ -1,10 +1,14 @@
-"""Low disk: new renders are paused before a disk is full, and begin again when it no longer is."""
+"""Low disk: new renders are paused before a disk is full, and begin again when it no longer is.
+
+So they are while the library's disk does not answer, where they would have to be put.
+"""
 
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from anime.core.servers import EVERYTHING
@@ -12,6 +16,7 @@ from anime.db.advisory_lock import LOW_DISK, AdvisoryLock, advisory_lock
 from anime.db.repositories import PauseRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, DatabaseUnavailable, reason_of
+from anime.net.bounded_threads import BoundedThreads
 from anime.retry_policies import DISK_WATCH
 from anime.settings import Settings
 
@@ -36,29 +41,31 @@ def free_mb_of(folder: Path) -> int | None:
 
 
 class DiskReader:
-    """Reads what is free of some disks."""
+    """Reads what is free of some disks, each in a thread of its own, in which it may hang."""
 
     def __init__(
         self, folders: Iterable[Path], free_mb: Callable[[Path], int | None] = free_mb_of
     ) -> None:
-        self._folders = list(folders)
+        self._threads = {folder: BoundedThreads("disk", 1) for folder in folders}
         self._free_mb = free_mb
-        self._reading: asyncio.Task[dict[Path, int | None]] | None = None
 
-    async def free_mb(self) -> dict[Path, int | None]:
-        """MB by folder. Of a mount that hangs there is one reading, for as long as it hangs."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(asyncio.to_thread(self._read_disks))
-        return await asyncio.shield(self._reading)
+    async def free_mb(self, *, seconds: float) -> dict[Path, int | None]:
+        """MB by folder; None of a disk that does not say, or not within so many seconds."""
+        found = await asyncio.gather(*(self._free_of(each, seconds) for each in self._threads))
+        return dict(zip(self._threads, found, strict=True))
 
-    def _read_disks(self) -> dict[Path, int | None]:
-        return {folder: self._free_mb(folder) for folder in self._folders}
+    async def _free_of(self, folder: Path, seconds: float) -> int | None:
+        read = partial(self._free_mb, folder)
+        try:
+            return await self._threads[folder].run(read, timeout_seconds=seconds)
+        except TimeoutError:
+            return None
 
 
 class DiskGuard:
-    """Pauses all new renders while a disk that they write to is low.
+    """Pauses all new renders while a disk that they write to is low, or the library's is away.
 
-    Other hosts may have other disks: only when no guard finds any low does the pause end.
+    Other hosts may have other disks: only when no guard finds any such does the pause end.
     """
 
     def __init__(
@@ -70,19 +77,19 @@ class DiskGuard:
     ) -> None:
         self._database = database
         self._needed_mb = settings.min_free_disk_mb
+        self._library = settings.library
         folders = (settings.library, settings.comfyui_output_dir)
         self._disks = DiskReader((folder for folder in folders if folder is not None), free_mb)
         self._held = AsyncExitStack()
-        self._lock: AdvisoryLock | None = None  # while a disk is low
+        self._lock: AdvisoryLock | None = None  # while there is a reason for a pause
 
     async def run_forever(self) -> None:
         """Look now and then until cancelled; where no space is asked for, end a pause of ours."""
         try:
             while True:
                 try:
-                    async with asyncio.timeout(DISK_SECONDS):
-                        await self.step()
-                except (AnimeError, TimeoutError) as fault:
+                    await self.step()
+                except AnimeError as fault:
                     _log.warning("The disks are looked at again later: %s", reason_of(fault))
                 else:
                     if not self._needed_mb:
@@ -102,15 +109,27 @@ class DiskGuard:
         Raises:
             DatabaseUnavailable: it is left to the next step.
         """
-        free = await self._disks.free_mb() if self._needed_mb else {}
-        known = {folder: mb for folder, mb in free.items() if mb is not None}
-        low = {folder: mb for folder, mb in known.items() if mb < self._needed_mb}
-        has_space = [mb >= self._needed_mb * RESUME_FACTOR for mb in known.values()]
-        if low:
-            await self._pause(_reason(low.items(), self._needed_mb))
-        elif all(has_space) and len(known) == len(free):
+        free = await self._disks.free_mb(seconds=DISK_SECONDS) if self._needed_mb else {}
+        spared = self._needed_mb * RESUME_FACTOR
+        if reason := self._reason(free):
+            await self._pause(reason)
+        elif all(mb is not None and mb >= spared for mb in free.values()):
             await self.close()
             await self._resume()
+
+    def _reason(self, free: Mapping[Path, int | None]) -> str:
+        """Why renders are paused; empty if there is no reason to."""
+        low = [
+            f"{folder} has {mb} MB free"
+            for folder, mb in free.items()
+            if mb is not None and mb < self._needed_mb
+        ]
+        if low:
+            needed = f"{self._needed_mb} MB are needed (ANIME_MIN_FREE_DISK_MB)"
+            return f"low disk: {', '.join(low)}, and {needed}"
+        if free.get(self._library, 0) is None:
+            return f"the disk of the library, {self._library}, does not answer"
+        return ""
 
     async def _pause(self, reason: str) -> None:
         await self._hold()
@@ -142,8 +161,3 @@ class DiskGuard:
             self._database.address, LOW_DISK, is_shared=True, wait_seconds=LOCK_SECONDS
         )
         self._lock = await self._held.enter_async_context(turn)
-
-
-def _reason(low: Iterable[tuple[Path, int]], needed_mb: int) -> str:
-    found = ", ".join(f"{folder} has {mb} MB free" for folder, mb in low)
-    return f"low disk: {found}, and {needed_mb} MB are needed (ANIME_MIN_FREE_DISK_MB)"

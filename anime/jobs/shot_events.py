@@ -31,7 +31,7 @@ async def publish_shots(
     try:
         async with database.session_scope() as session:
             found = await ProjectRepository(session).get(project)
-            shots, _ = await ShotRepository(session, Composer.of(settings)).page(
+            shots, _ = await ShotRepository(session, Composer(settings)).page(
                 found.id, ShotQuery(), codes=codes, limit=None
             )
     except AnimeError as fault:
@@ -54,7 +54,7 @@ async def publish_shots_of(
     events: list[ShotEvent] = []
     try:
         async with database.session_scope() as session:
-            shots = ShotRepository(session, Composer.of(settings))
+            shots = ShotRepository(session, Composer(settings))
             for project, jobs in (await shots.of_jobs(job_ids)).items():
                 found, _ = await shots.page(project.id, ShotQuery(), codes=jobs, limit=None)
                 now, slug, change = datetime.now(UTC), project.slug, ShotChange.JOB

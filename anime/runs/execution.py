@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from opentelemetry import trace
@@ -15,9 +16,10 @@ from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import JobStatus, Stage
+from anime.core.servers import EVERYTHING, PauseRecord
 from anime.core.timeline import TimelineKind
 from anime.db.notifications import STOP
-from anime.db.repositories import JobRepository, Lease, TimelineRepository
+from anime.db.repositories import JobRepository, Lease, PauseRepository, TimelineRepository
 from anime.db.session import Database
 from anime.errors import (
     AnimeError,
@@ -25,11 +27,12 @@ from anime.errors import (
     JobCancelled,
     LeaseLost,
     NotFound,
+    StorageTimedOut,
 )
 from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
 from anime.net.tracing import about, current_trace_id, current_traceparent
-from anime.retry_policies import cancel_until_ended
+from anime.retry_policies import PAUSE_WATCH, RECORD, cancel_until_ended
 from anime.runs.connections import Connections, open_connections
 from anime.runs.server_pool import ServerPool
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -38,6 +41,8 @@ from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
 from tasks.progress import Reporter
 from tasks.records import lease_job, record_failure
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 2.0
@@ -101,6 +106,35 @@ class JobExecution:
         if self.lease_or_none is None:
             raise LeaseLost(f"Job {self.job_id} has ended already.", "Nothing is left to do.")
         return self.lease_or_none
+
+    async def with_library(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What the call gives, which uses the library. Twice is harmless: each has its retries.
+
+        Renders are paused while a library does not answer: the job waits for the pause to end,
+        and tries again.
+
+        Raises:
+            StorageTimedOut: it does not answer, and nothing is paused: it is another host's.
+        """
+        while True:
+            try:
+                return await call()
+            except StorageTimedOut as fault:
+                if not await self._is_paused():
+                    raise
+                _log.warning("Waiting, as new renders are paused: %s", fault.what)
+            while await self._is_paused():
+                await PAUSE_WATCH.wait()
+            self.connections.checked_at = None
+
+    async def _is_paused(self) -> bool:
+        """Whether all new renders are paused."""
+
+        async def read() -> list[PauseRecord]:
+            async with self.database.autocommit() as session:
+                return await PauseRepository(session).in_force()
+
+        return any(each.scope == EVERYTHING for each in await RECORD.call(read))
 
 
 @asynccontextmanager

@@ -1,12 +1,12 @@
 """What is checked and prepared before GPU time is spent on a job."""
 
-import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from anime.assets.store import AssetStore, InThread
+from anime.assets.store import RESTART_SECONDS, AssetStore
+from anime.assets.workflow_catalogue import in_workflows
 from anime.comfyui.workflow_templates import load_template
 from anime.core.assignment import LearnedCost, RenderEstimate, estimate_of
 from anime.core.batches import kind_of
@@ -110,11 +110,7 @@ async def run_preflight(job: JobExecution) -> Preflight:
         InvalidRequest, InvalidWorkflow, PromptRejected: the request cannot be rendered.
     """
     request, block = job.request, job.blocks.comfyui
-    name = request.workflow_name
-    folders = get_settings().folders_of_workflow(name, job.library.root)
-    # Twice is harmless: it reads.
-    in_thread: InThread = job.library.in_thread if is_recorded(name) else asyncio.to_thread
-    template: Template = await TASK.call(lambda: in_thread(load_template, name, *folders))
+    template = await TASK.call(partial(_load, job, request.workflow_name))
     stated = (request.required_vram_mb, template.vram_mb)
     preflight = Preflight(
         template=template,
@@ -134,6 +130,18 @@ async def run_preflight(job: JobExecution) -> Preflight:
     preflight.costs = await _costs_of(job, preflight.kind)
     _leave_out_small_servers(job, preflight)
     return preflight
+
+
+async def _load(job: JobExecution, name: str) -> Template:
+    """The workflow. Twice is harmless: it reads."""
+    settings = get_settings()
+
+    def load() -> Template:
+        return load_template(name, *settings.folders_of_workflow(name, job.library.root))
+
+    if is_recorded(name):
+        return await job.library.in_thread(load)
+    return await in_workflows(settings, load, seconds=RESTART_SECONDS)
 
 
 async def look_at(job: JobExecution, preflight: Preflight, urls: Collection[str]) -> bool:
@@ -171,7 +179,7 @@ async def _assess(
 
     The fault of one that answered the check and nothing after it; None if all did.
     """
-    await _check_services(job, servers)
+    await job.with_library(partial(_check_services, job, servers))
     last_fault = None
     for server in servers:
         if not server.is_checked:

@@ -228,7 +228,8 @@ class _Attempts:
             had_model=had_model,
             peak_vram_mb=None if kind is None else await self._measure(server),
         )
-        outputs = await organise(
+        place = partial(
+            organise,
             server.comfy,
             job.library,
             result,
@@ -237,7 +238,7 @@ class _Attempts:
             file_prefix=job.file_prefix,
             reporter=job.reporter,
         )
-        return result, outputs
+        return result, await job.with_library(place)
 
     async def after(self, fault: ComfyUIError) -> None:
         """Prepare the next attempt, or raise the fault if there is to be none.

@@ -1,5 +1,6 @@
 """The flow `generate`, from a prompt to files and rows."""
 
+import asyncio
 import errno
 import json
 import os
@@ -24,9 +25,10 @@ from anime.comfyui.workflow_templates import load_template
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.png_metadata import read_stamp
+from anime.core.servers import EVERYTHING
 from anime.core.vram import FreedMemory
 from anime.core.workflow_build import Template
-from anime.db.repositories import JobRepository, TimelineRepository
+from anime.db.repositories import JobRepository, PauseRepository, TimelineRepository
 from anime.errors import (
     ComfyUIUnreachable,
     InsufficientVram,
@@ -299,6 +301,48 @@ async def test_f44_a_library_that_dies_after_the_render_is_waited_for_once_and_n
         assert await JobRepository(session).requeue(job_id)
     paths = await paths_of(prompt="back soon", job_id=job_id, **SMALL)
     assert [Path(path) for path in paths] == studio.library_files()
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        assert len((await http.get("/history")).json()) == 1
+
+
+@pytest.mark.parametrize("dies_in", ["check", "receive"])
+async def test_f44_a_job_waits_for_a_dead_library_while_renders_are_paused_for_it(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    """Before its render, or after."""
+    call, is_back, tries = getattr(AssetStore, dies_in), threading.Event(), 0
+    waits = asyncio.Event()
+
+    async def die_first(*arguments: Any) -> Any:  # as it takes and gives them
+        nonlocal is_back, tries
+        tries += 1
+        if tries == 1:
+            is_back = let_die(studio.library, monkeypatch, seconds=HUNG_SECONDS)
+            give_up_soon(monkeypatch)
+            async with studio.database.session_scope() as session:
+                await PauseRepository(session).set(EVERYTHING, "no answer", is_automatic=True)
+        return await call(*arguments)
+
+    class Watch(RetryPolicy):
+        async def wait(self, retry: int = 0) -> None:
+            waits.set()
+            await super().wait(retry)
+
+    monkeypatch.setattr(AssetStore, dies_in, die_first)
+    watch = Watch(first_seconds=0.05, longest_seconds=0.05)
+    monkeypatch.setattr("anime.runs.execution.PAUSE_WATCH", watch)
+    rendering = asyncio.create_task(paths_of(prompt="back soon", **SMALL))
+    try:
+        waiting = asyncio.create_task(waits.wait())
+        await asyncio.wait({rendering, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert not rendering.done()
+        assert (await studio.newest_job()).status is JobStatus.PROCESSING
+    finally:
+        is_back.set()
+        async with studio.database.session_scope() as session:
+            await PauseRepository(session).clear(EVERYTHING)
+    assert [Path(path) for path in await rendering] == studio.library_files()
+    assert tries == 2
     async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
         assert len((await http.get("/history")).json()) == 1
 

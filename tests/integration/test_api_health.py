@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 from anime.api import metrics, readiness
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.store import AssetStore
+from anime.cli import doctor_checks
 from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
 from anime.core.server_health import ServerHealth
@@ -27,14 +28,16 @@ from anime.db.migrate import revision
 from anime.db.repositories import AssetRow, FileRepository, JobRepository, ServerRepository
 from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
-from anime.jobs.probes import result_of
+from anime.jobs.probes import CheckResult, result_of
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.settings import Settings
 from tests.integration.api_client import opened_api
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer
+from tests.support.dead_mount import give_up_soon, let_die
 
+HUNG_SECONDS = 60.0
 NOWHERE = "http://127.0.0.1:9"
 NO_DATABASE = SecretStr("postgresql://nobody@127.0.0.1:9/nothing")
 Figures = dict[tuple[str, ...], float]  # by name and the values of its labels, sorted by label
@@ -206,6 +209,59 @@ async def test_doctor_says_of_each_fault_what_the_api_says(
     said = {each.detail: each.todo for each in await run_checks(broken)}
     assert len(told) == 5
     assert said | told == said
+
+
+async def test_doctor_ends_and_names_each_folder_whose_mount_does_not_answer(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "nas"
+    folders = {
+        name: mount / name
+        for name in ("library_dir", "backup_dir", "workflows_dir", "comfyui_output_dir")
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    # Its checks of the other systems may take as long as ever.
+    monkeypatch.setattr(doctor_checks, "DISK_SECONDS", 0.5)
+    is_back = let_die(mount, monkeypatch, seconds=HUNG_SECONDS)
+
+    def run() -> list[CheckResult]:  # as the command does, which ends with its event loop
+        return asyncio.run(run_checks(whole.model_copy(update=folders)))
+
+    try:
+        async with asyncio.timeout(HUNG_SECONDS / 2):
+            found = {each.system: each for each in await asyncio.to_thread(run)}
+    finally:
+        is_back.set()
+    silent = {
+        "disk": "library_dir",
+        "sweeps": "comfyui_output_dir",
+        "backups": "backup_dir",
+        "workflows": "workflows_dir",
+    }
+    for system, name in silent.items():
+        assert not found[system].ok
+        assert str(folders[name]) in found[system].detail
+
+
+async def test_workflows_on_a_mount_that_does_not_answer_hold_up_nothing_else(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workflows"
+    folder.mkdir()
+    give_up_soon(monkeypatch)
+    async with opened_api(whole, workflows_dir=folder) as api:
+        is_back = let_die(folder, monkeypatch, seconds=HUNG_SECONDS)
+        try:
+            asked = ["/api/anime/workflows", "/api/anime/workflows/text_to_image"] * 20
+            answers = await asyncio.gather(*map(api.get, asked))
+            assert {each.status_code for each in answers} == {503}
+            assert all("folder of workflows" in each.text for each in answers)
+            ready = (await api.get("/ready")).json()["dependencies"]
+            assert ready["library"]["state"] == ready["database"]["state"] == "up"
+        finally:
+            is_back.set()
+        assert (await api.get("/api/anime/workflows")).status_code == 200
 
 
 async def test_the_newest_revision_is_the_one_that_migrations_lead_to(database_url: str) -> None:

@@ -16,6 +16,9 @@ from anime.db.session import Database
 from anime.jobs.low_disk import DiskGuard, free_mb_of
 from anime.settings import load_settings
 from tests.integration.old_client import execute
+from tests.support.dead_mount import let_die
+
+HUNG_SECONDS = 60.0
 
 END_LOCKS = """
     SELECT pg_terminate_backend(pid, 10000) FROM pg_locks
@@ -75,6 +78,37 @@ async def test_a_low_disk_pauses_all_new_renders_and_says_which_it_is(
     assert pause.reason == (
         f"low disk: {library} has 999 MB free, and 1000 MB are needed (ANIME_MIN_FREE_DISK_MB)"
     )
+
+
+async def test_a_library_whose_disk_does_not_answer_pauses_them_until_it_does(
+    database: Database,
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "output"
+    settings = load_settings(library_dir=library, comfyui_output_dir=output, min_free_disk_mb=1)
+    monkeypatch.setattr("anime.jobs.low_disk.DISK_SECONDS", 0.5)
+    guard = DiskGuard(database, settings)
+    try:
+        with monkeypatch.context() as dead:
+            is_back = let_die(output, dead, seconds=HUNG_SECONDS)
+            await guard.step()
+            assert await paused(database) == [], "files come over HTTP"
+            is_back.set()
+        with monkeypatch.context() as dead:
+            is_back = let_die(library, dead, seconds=HUNG_SECONDS)
+            await guard.step()
+            await guard.step()
+            [pause] = await paused(database)
+            assert (pause.scope, pause.is_automatic) == (EVERYTHING, True)
+            assert pause.reason == f"the disk of the library, {library}, does not answer"
+            is_back.set()
+        monkeypatch.setattr("anime.jobs.low_disk.DISK_SECONDS", HUNG_SECONDS)
+        await guard.step()
+        assert await paused(database) == []
+    finally:
+        await guard.close()
 
 
 async def test_renders_begin_again_once_there_is_some_space_to_spare(

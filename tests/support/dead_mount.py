@@ -17,14 +17,18 @@ _ANSWER_SECONDS = 3.0  # within which a disk that is well answers, on a busy mac
 
 def let_die(mount: Path, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> threading.Event:
     """Let each look at what is there wait until the event is set, or fail after so many seconds."""
-    is_back, look = threading.Event(), os.stat
+    is_back = threading.Event()
 
-    def hang(path: Any, *more: Any, **options: Any) -> Any:  # as `os` takes and gives it
-        if str(path).startswith(str(mount)):
-            assert is_back.wait(seconds), "it was on the event loop, or nobody went on"
-        return look(path, *more, **options)
+    def hanging(look: Callable[..., T]) -> Callable[..., T]:
+        def hang(path: Any = ".", *more: Any, **options: Any) -> T:  # as `os` takes it
+            if str(path).startswith(str(mount)):
+                assert is_back.wait(seconds), "it was on the event loop, or nobody went on"
+            return look(path, *more, **options)
 
-    monkeypatch.setattr(os, "stat", hang)
+        return hang
+
+    for name in ("stat", "statvfs", "access", "listdir", "scandir"):
+        monkeypatch.setattr(os, name, hanging(getattr(os, name)))
     return is_back
 
 
