@@ -148,6 +148,8 @@ RESOURCES = [
     {"type": "lora", "weight": 0.6, "modelName": "Ink"},
 ]
 
+ENCODERS = [{"type": "Checkpoint", "modelName": "Kite", "modelVersionName": "encoder of words"}]
+INK_OF_CIVITAI = (LoraUse(name="Ink", strength=0.6),)
 AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:checkpoint:civitai:101055@128078"},
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
@@ -253,7 +255,7 @@ NETWORK = (
         ("a\nSteps: 3, Seed: 1\nTemplate: b, Steps: 4, Seed: 5, Size: 1x1", {"seed": "1"}),
         (
             f"a\nSteps: 3, Civitai resources: {json.dumps(RESOURCES)}, Seed: 4",
-            {"model": "Kite v2", "loras": (LoraUse(name="Ink", strength=0.6),), "seed": "4"},
+            {"model": "Kite v2", "loras": INK_OF_CIVITAI, "seed": "4"},
         ),
         (
             "a <lora:ink:0.6:0.2> <lyco:x:te=0.5:unet=0.9>\nSteps: 3",
@@ -377,6 +379,18 @@ NETWORK = (
         (
             f"a\nSteps: 3, Civitai resources: {json.dumps(AIRS)}",
             {"model": AIRS[0]["air"], "loras": (LoraUse(name=AIRS[1]["air"], strength=0.6),)},
+        ),
+        (
+            f"a\nSteps: 3, Civitai resources: {json.dumps([*ENCODERS, *RESOURCES])}, Seed: 4",
+            {"model": None, "loras": INK_OF_CIVITAI, "seed": "4"},
+        ),
+        (
+            f"a\nSteps: 3, Civitai resources: {json.dumps([*RESOURCES, *RESOURCES])}, Seed: 4",
+            {"model": "Kite v2"},
+        ),
+        (
+            "a\nSteps: 0, Sampler: Painter-2, CFG scale: 0, Seed: -1, Civitai resources: []",
+            {"prompt": "a", "sampler": None, "cfg": None, "steps": None, "seed": None},
         ),
         (
             'a <lora:ink:0.6>\nSteps: 3, Hires prompt: "b, <lora:ink:1> <lora:x:0.5>", Seed: 1',

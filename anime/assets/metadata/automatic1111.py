@@ -80,6 +80,8 @@ def parameters_of(text: str) -> Sampling | None:
     cfg = number_in(settings.get("cfg scale") or settings.get("guidance scale"))
     is_used = "metadata generator version" in settings  # stable-diffusion.cpp always has one
     beside_cfg = settings.get("guidance") if is_used else None
+    is_unsampled = "steps" in settings and steps is None
+    is_partners = is_unsampled and "civitai resources" in settings  # named where samplers are
     said = Sampling(
         prompt=_of_encoders(prompt.strip()) or None,
         negative_prompt=negative.strip() or None,
@@ -87,10 +89,10 @@ def parameters_of(text: str) -> Sampling | None:
         model=_named(settings, "model") or settings.get("unet") or resources.model or hashed.model,
         model_hash=_named(settings, "model hash") or hashed.model_hash,
         loras=(*(_loras_told(settings, prompt) or resources.loras), *_networks(settings)),
-        sampler=_sampler(settings.get("sampler")),
+        sampler=None if is_partners else _sampler(settings.get("sampler")),
         scheduler=next(filter(None, map(settings.get, _SCHEDULERS)), None),
         steps=steps,
-        cfg=None if cfg == 0 and "steps" in settings and steps is None else cfg,
+        cfg=None if cfg == 0 and is_unsampled else cfg,
         guidance=number_in(settings.get("distilled cfg scale") or beside_cfg),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
@@ -340,12 +342,15 @@ def _hashed(text: str) -> Sampling:
 
 
 def _resources(text: str) -> Sampling:
-    """The models that Civitai lists, each with the name of its version, or by its AIR alone."""
+    """The models that Civitai lists, each with the name of its version, or by its AIR alone.
+
+    Some savers list encoders of text as checkpoints, too: of several, none is known to be it.
+    """
     try:
         listed: JsonValue = json.loads(text) if text else []
     except (ValueError, RecursionError):
         listed = []
-    model, loras = None, []
+    models, loras = set(), []
     for each in listed if isinstance(listed, list) else []:
         if not isinstance(each, dict):
             continue
@@ -356,5 +361,5 @@ def _resources(text: str) -> Sampling:
         if name and kind in {"lora", "lycoris", "locon", "dora"}:
             loras.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
         elif name and kind in {"checkpoint", "model", "unet"}:
-            model = model or name
-    return Sampling(model=model, loras=acting(loras))
+            models.add(name)
+    return Sampling(model=models.pop() if len(models) == 1 else None, loras=acting(loras))
