@@ -1011,6 +1011,62 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
 }
 
 
+WORDS: dict[str, Any] = {"positive_prompt": PROMPT, "negative_prompt": ["words", 0], "width": 512}
+MODELS = {"model_high_noise": ["load", 0], "model_low_noise": ["low", 0]}
+SPLIT = {"steps_high_noise": 5, "steps_low_noise": 7, "cfg_high_noise": 5.5, "cfg_low_noise": 1.0}
+GRAPHS |= {
+    "words that an integrated sampler encodes": (
+        saved(
+            ["draw", 0],
+            load=LIT,
+            words=node("PrimitiveString", value=NEGATIVE),
+            draw=node(
+                "QwenImageIntegratedKSampler",
+                **{**WORDS, **SETTINGS, "seed": 31, "steps": 12, "model": ["load", 0]},
+                clip=["load", 1],
+                generation_mode="text-to-image",
+            ),
+        ),
+        {},
+    ),
+    "words and model of a speaker's film": (
+        saved(
+            ["draw", 0],
+            load=node(
+                "LongCat_Video_SM_Model", diffusion_models="kite.safetensors", gguf="none", vae="NO"
+            ),
+            words=node("LongCat_Video_SM_Encode", prompt=PROMPT, negative_prompt=NEGATIVE),
+            draw=node(
+                "LongCat_Video_SM_Sampler",
+                model=["load", 0],
+                te_cond=["words", 0],
+                seed=31,
+                steps=12,
+                text_guidance_scale=5.5,
+                audio_guidance_scale=1.0,
+            ),
+        ),
+        {"sampler": None, "scheduler": None},
+    ),
+    "words that an integrated sampler of two models encodes": (
+        saved(
+            ["draw", 0],
+            load=LIT,
+            low=node("UNETLoader", unet_name="low.safetensors"),
+            words=node("PrimitiveString", value=NEGATIVE),
+            draw=node(
+                "WanVideoIntegratedKSampler",
+                **{**WORDS, **MODELS, **SPLIT, "noise_seed": 31, "length": 81, "height": 640},
+                sampler_name="dpmpp_2m",
+                scheduler="karras",
+                clip=["load", 1],
+            ),
+        ),
+        {"steps": None},
+    ),
+}
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_value_is_what_the_code_of_the_pack_makes_of_it(name: str) -> None:
     graph, changes = GRAPHS[name]
@@ -1057,6 +1113,25 @@ def hires(**changes: Any) -> Node:
     return node("HighRes-Fix Script", **{**inputs, **seeds, **changes})
 
 
+def pasted() -> Graph:
+    """A picture of which some pieces are made anew."""
+    pipe = node("ToBasicPipe", model=["load", 0], positive=["yes", 0], negative=["no", 0])
+    given = {**FROM_PIPE, "negative": ..., "latent_image": ..., "lora_name": ...}
+    return graph_of(
+        bundle=pipe,
+        photo=node("VAEDecode", samples=["draw", 0], vae=["load", 2]),
+        found=node("BboxDetectorSEGS", image=["photo", 0], threshold=0.5),
+        again=sampler(
+            "SEGSDetailer",
+            **{**given, "seed": 9, "denoise": 0.3},
+            image=["photo", 0],
+            segs=["found", 0],
+            basic_pipe=["bundle", 0],
+        ),
+        decode=node("SEGSPaste", image=["photo", 0], segs=["again", 0], feather=5),
+    )
+
+
 TILES = node("Tiled Upscaler Script", seed=7, tiling_steps=30, denoise=0.4)
 CHAINS = {
     "one with a script": (efficient(hires()), ["31", "9"]),
@@ -1092,6 +1167,7 @@ CHAINS = {
     ),
     "one that makes a film longer": (extended(), ["7", "31"]),
     "one that goes back to noise": (two("easy unSampler"), ["31"]),
+    "one whose pieces are put into the picture": (pasted(), ["31", "9"]),
 }
 
 

@@ -470,7 +470,16 @@ class StepReader:
                 found.loras += self._loras.of_hooks(node)
 
     def _texts_at(self, origin: Origin, side: str, *, is_shared: bool) -> list[str] | None:
-        """The texts that a node encodes for a side; None if one of them is not known."""
+        """The texts that a node encodes for a side, or gives to a sampler that encodes them itself.
+
+        None if one of them is not known.
+        """
+        if not origin.rule.gives_text:
+            return self._encoded(origin, side, is_shared=is_shared)
+        text = self._values.text([origin.node_id, origin.slot], f"{side}_text")
+        return None if text is None else [text] if text.strip() else []
+
+    def _encoded(self, origin: Origin, side: str, *, is_shared: bool) -> list[str] | None:
         rule, inputs = origin.rule, origin.node["inputs"]
         if not rule.fits(inputs):
             return None

@@ -123,6 +123,11 @@ class NodeRule(BaseModel):
         return bool(self.pipe and self.makes) and self.passes_own
 
     @cached_property
+    def gives_text(self) -> bool:
+        """Whether it gives a text that it holds or puts together."""
+        return bool(self.text or self.join or self.replace or self.entry or self.braces)
+
+    @cached_property
     def switches(self) -> tuple[str, ...]:
         """The inputs of which one chooses: former nodes may call it otherwise."""
         return tuple((self.switch or "").split("|"))
