@@ -548,6 +548,15 @@ DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"prompt": f"{PROMPT}\ndusk"},
     ),
+    "two conditionings, of which a text box leaves one empty": (
+        graph_of(
+            both=node("ConditioningConcat", conditioning_to=["yes", 0], conditioning_from=["m", 0]),
+            m=encoder(["box", 0]),
+            box=node("PrimitiveStringMultiline", value=""),
+            draw=sampler(positive=["both", 0]),
+        ),
+        {},
+    ),
     "two conditionings at different distances": (
         graph_of(
             area=node("ConditioningSetArea", conditioning=["yes", 0], width=64, height=64),

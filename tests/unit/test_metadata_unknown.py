@@ -311,6 +311,15 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"loras": INK},
     ),
+    "a LoRA of a hook before other nodes of the encoder": (
+        graph_of(
+            yes={**encoder(PROMPT), "inputs": {"text": PROMPT, "clip": ["last", 0]}},
+            last=node("CLIPSetLastLayer", clip=["clip", 0], stop_at_clip_layer=-2),
+            clip=node("SetClipHooks", clip=["load", 1], hooks=["hook", 0], apply_to_conds=True),
+            hook=node("CreateHookLora", lora_name="ink.safetensors", strength_model=0.6),
+        ),
+        {"loras": INK},
+    ),
     "LoRAs in the words of a loader": (
         easy(
             **{

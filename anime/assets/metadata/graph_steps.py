@@ -21,6 +21,7 @@ from anime.core.ids import MAX_SEED
 
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
 _MAX_BEFORE = 256  # nodes between a sampler and its empty latent
+_MAX_ENCODERS = 32  # nodes that change what words are encoded with
 _LATENT_PX = 8  # pixels that a latent has in one
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
@@ -452,8 +453,8 @@ class StepReader:
 
     def _is_empty(self, origin: Origin) -> bool:
         """Whether a node is known to encode no words."""
-        inputs = origin.node["inputs"]
-        return any(isinstance(inputs.get(name), str) for name in names_of("positive_text"))
+        given = (origin.node["inputs"].get(name) for name in names_of("positive_text"))
+        return any(isinstance(each, str) or self._values.text(each) == "" for each in given)
 
     def _add_beside(self, found: _Encoded, origin: Origin) -> None:
         inputs = origin.node["inputs"]
@@ -463,11 +464,18 @@ class StepReader:
             found.guidance = self._values.number(inputs["guidance"], float, ("guidance",))
         if found.lyrics is None and "lyrics" in inputs:
             found.lyrics = self._values.text(inputs["lyrics"], "value")
-        clip = inputs.get("clip")
-        encoder = self._graph.get(clip[0]) if is_link(clip) else None
-        for node in (origin.node, encoder):
-            if node is not None and "hooks" in node["inputs"]:
-                found.loras += self._loras.of_hooks(node)
+        for step in islice(self._encoding(origin), _MAX_ENCODERS):
+            if "hooks" in step.node["inputs"]:
+                found.loras += self._loras.of_hooks(step.node)
+
+    def _encoding(self, origin: Origin) -> Iterator[Origin]:
+        """A node that encodes words, then those that have changed what it encodes them with."""
+        reached: set[str] = set()
+        step: Origin | None = origin
+        while step is not None and step.node_id not in reached:
+            reached.add(step.node_id)
+            yield step
+            step = self._values.origin(step.node["inputs"].get("clip"), "clip")
 
     def _texts_at(self, origin: Origin, side: str, *, is_shared: bool) -> list[str] | None:
         """The texts that a node encodes for a side, or gives to a sampler that encodes them itself.
