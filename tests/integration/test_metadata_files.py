@@ -290,7 +290,7 @@ def test_frames_that_an_encoder_merged_are_shown_as_long_as_before(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "last", ["Sampler: Euler a, Seed: 5, Steps: 3", "Seed: 5, Size: 8x8, V: 1"]
+    "last", ["Sampler: Euler a, Seed: 5, Steps: 3", "Seed: 5, Size: 64x48, V: 1"]
 )
 def test_settings_are_the_last_line_of_three_pairs_whichever_comes_first(
     tmp_path: Path, last: str

@@ -64,12 +64,19 @@ def test_what_a_grid_varies_no_other_text_fills_in() -> None:
 def test_the_sheet_of_a_batch_has_no_seed() -> None:
     text = "a\nSteps: 3, Seed: 5, Size: 64x64"
 
-    def seed(name: str, size: tuple[int, int]) -> str | None:
-        return recipe_of({"parameters": text}, SavedFile(name, size=size)).seed
+    def seed(name: str, size: tuple[int, int], more: str = "") -> str | None:
+        return recipe_of({"parameters": text + more}, SavedFile(name, size=size)).seed
 
     assert seed("grid-0003.png", (128, 64)) is None
     assert seed("grid-0003-5-a.jpg", (128, 128)) is None
     assert (seed("grid-0003.png", (64, 64)), seed("00003-5.png", (128, 128))) == ("5", "5")
+    assert (seed("renamed.png", (128, 64)), seed("renamed.png", (256, 192))) == (None, None)
+    for size in ((64, 64), (128, 128), (128, 100), (32, 64)):  # enlarged, cut
+        assert seed("renamed.png", size) == "5"
+    assert seed("renamed.png", (128, 64), ", Hires resize: 128x64, Hires steps: 2") == "5"
+    assert (
+        recipe_of({"parameters": "a\nSteps: 3, Size: 0x0"}, SavedFile("a", size=(9, 9))).steps == 3
+    )
 
 
 def efficient(**axes: Any) -> Graph:

@@ -663,6 +663,7 @@ def test_the_scheduler_of_easy_diffusion_is_known(
             "Loras:<ink:0.6>,<soft light:-0.25>,<no:0.0>",
             (*INK, LoraUse(name="soft light", strength=-0.25)),
         ),
+        ("<ink:0.6>,<None:1>,<None:0.5>", INK),
         ("", ()),
     ],
 )

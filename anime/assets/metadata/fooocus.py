@@ -89,7 +89,7 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
         weighted = _WEIGHTED.fullmatch(second if isinstance(second, str) else "")
         if weighted:
             yield LoraUse(name=weighted[2], strength=number_in(weighted[1]))
-        elif isinstance(first, str) and first and first != "None":
+        elif isinstance(first, str) and first:
             yield LoraUse(name=first, strength=number_in(second))
 
 
@@ -97,13 +97,12 @@ def _further_loras(settings: Fields) -> Iterator[LoraUse]:
     """LoRAs of MRE as l1 and w1; as `"name : weight"`, before it perhaps whether the LoRA is on."""
     for number in _NUMBERED:
         name = text_of(settings, f"l{number}")
-        if name and name != "None":
+        if name:
             yield LoraUse(name=name, strength=number_of(settings, f"w{number}"))
     for name, value in settings.items():
         if _COMBINED.fullmatch(name) and isinstance(value, str):
             if value.startswith("False : "):
                 continue
             lora, colon, weight = value.removeprefix("True : ").rpartition(" : ")
-            called = lora if colon else weight
-            if called != "None":
-                yield LoraUse(name=called, strength=number_in(weight) if colon else None)
+            strength = number_in(weight) if colon else None
+            yield LoraUse(name=lora if colon else weight, strength=strength)

@@ -42,10 +42,17 @@ _BY_AXIS: dict[str, Set[str]] = {
 
 
 def is_sheet(said: Sampling, name: str, size: tuple[int, int] | None) -> bool:
-    """Whether a file holds all pictures of a batch; what it says is said of the first of them."""
-    if _SHEET.match(name) is None or size is None or said.width is None or said.height is None:
+    """Whether a file holds all pictures of a batch; what it says is said of the first of them.
+
+    One that was renamed has whole pictures side by side, and not as many below each other.
+    """
+    if size is None or not said.width or not said.height:
         return False
-    return size[0] > said.width or size[1] > said.height
+    across, down = size[0] / said.width, size[1] / said.height
+    if _SHEET.match(name) is not None:
+        return across > 1 or down > 1
+    is_even = across.is_integer() and down.is_integer()
+    return is_even and across != down and not said.samplers
 
 
 def varied_in(settings: Mapping[str, str]) -> frozenset[str] | None:

@@ -12,6 +12,7 @@ from anime.assets.metadata.recipe import LoraUse
 _TAG = re.compile(r"<(?:lora|lyco|lycoris):([^<>]{1,700})>", re.IGNORECASE)
 _EXAMPLE = re.compile("filename:(?:weight|multiplier)")  # as nodes show it until one is typed
 _MAX_LORAS = 64
+_NOBODY = "None"  # of a list that has a place for one
 
 
 def loras_in_tags(text: str) -> Iterator[LoraUse]:
@@ -34,8 +35,8 @@ def loras_in_tags(text: str) -> Iterator[LoraUse]:
 
 
 def acting(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
-    """Those that do something: one with a strength of zero is as good as none."""
-    return tuple(lora for lora in loras if lora.strength != 0)
+    """Those that do something: one with a strength of zero is as good as none, as is `None`."""
+    return tuple(lora for lora in loras if lora.strength != 0 and lora.name != _NOBODY)
 
 
 def number_in(text: object) -> float | None:
