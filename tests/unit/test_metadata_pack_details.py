@@ -1272,6 +1272,23 @@ def test_a_detailer_with_a_context_has_the_settings_of_that(
     assert [use.steps for use in recipe.samplers] == [12, 7]
 
 
+def test_a_context_that_others_only_pass_on_has_the_same_settings() -> None:
+    graph = of_context("from context")
+    graph["draw"]["inputs"]["context"] = ["switch", 0]
+    graph["face"]["inputs"]["context"] = ["dot", 0]
+    passed = {
+        **graph,
+        "dot": node("Reroute", **{"": ["draw", 0]}),
+        "switch": node("ImpactSwitch", select=2, input1=["dot", 0], input2=["any", 0]),
+        "any": node("Any Switch (rgthree)", any_01=["load", 0]),
+    }
+    recipes = [
+        recipe_of_graph(each, SavedFile("kite_00001_.png"))
+        for each in (of_context("from context"), passed)
+    ]
+    assert recipes[1].samplers == recipes[0].samplers
+
+
 def test_what_a_bundle_of_bmab_goes_through_is_told_in_its_order() -> None:
     graph = bmab(
         node("BMAB KSamplerHiresFix", **{**ZERO, "steps": 7, "cfg_scale": 4.0}),

@@ -285,7 +285,7 @@ class StepReader:
                 reached.add(node_id)
                 rule = rule_of(node["class_type"])
                 varied |= VARIABLE if "*" in rule.varies else rule.varies
-                waiting += self._values.links(node, (*names_of("grid"), *rule.pipe))
+                waiting += self._bundles(node, rule, (*names_of("grid"), *rule.pipe))
         return varied
 
     def _of_generator(self, step: Origin) -> Sampling:
@@ -378,6 +378,13 @@ class StepReader:
             return []  # as of most nodes
         return self._values.links(node, rule.pipe or names_of("pipe"))
 
+    def _bundles(self, node: Node, rule: NodeRule, names: Sequence[str]) -> list[JsonValue]:
+        """The links that bring a node bundles by these names, or the one that it only passes on."""
+        if not rule.passes_one:
+            return self._values.links(node, names)
+        passed = self._values.passed_on(node, rule, "pipe")
+        return [] if passed is None else [passed]
+
     def _in_pipe(self, pipe: JsonValue, role: str) -> JsonValue:
         """What a bundle holds for a role, a literal or a link."""
         for node, rule in self._along(pipe):
@@ -396,8 +403,9 @@ class StepReader:
             if node is None:
                 return
             rule = rule_of(node["class_type"])
-            yield node, rule
-            pipe = next(iter(self._pipes(node, rule)), None)
+            if not rule.passes_one:
+                yield node, rule
+            pipe = next(iter(self._bundles(node, rule, rule.pipe or names_of("pipe"))), None)
 
     def _guided_by(self, parts: Sequence[tuple[Node, NodeRule]], role: str) -> JsonValue:
         """The input that a sampler, its guider or its pipe has its conditioning from."""

@@ -108,7 +108,7 @@ class GraphValues:
             if node is None:
                 return None
             rule = rule_of(node["class_type"])
-            value = self._passed_on(node, rule, role)
+            value = self.passed_on(node, rule, role)
             if value is None:
                 return node if rule.switch else None
         return None
@@ -162,10 +162,10 @@ class GraphValues:
             if rule.is_source or is_own or rule.adds(role):
                 return Origin(node_id, node, rule, role, slot)
             role = rule.renames.get(role, role)
-            value = self._passed_on(node, rule, role)
+            value = self.passed_on(node, rule, role)
         return None
 
-    def _passed_on(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
+    def passed_on(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a switch, a reroute or a pipe takes its output from."""
         if rule.switch:
             return self._chosen(node, rule)
@@ -181,8 +181,10 @@ class GraphValues:
         """Whether a bundle is given nothing at all, as that of a group that is muted."""
         node = self._graph.get(link[0]) if is_link(link) else None
         rule = None if node is None else rule_of(node["class_type"])
-        if node is None or rule is None or not (rule.outputs[:1] == ("pipe",) and steps_left):
+        if node is None or rule is None or not steps_left:
             return False
+        if rule.outputs[:1] != ("pipe",) and rule.first_of is None:
+            return False  # it is neither a bundle nor a reroute of one
         given = [value for value in node["inputs"].values() if value is not None]
         return not rule.makes and all(self._is_void(each, steps_left - 1) for each in given)
 

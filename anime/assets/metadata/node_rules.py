@@ -133,9 +133,14 @@ class NodeRule(BaseModel):
         return tuple((self.switch or "").split("|"))
 
     @cached_property
+    def passes_one(self) -> bool:
+        """Whether it passes one of its inputs on as it is: a switch, a reroute."""
+        return bool(self.switch) or self.first_of is not None
+
+    @cached_property
     def passes_own(self) -> bool:
         """Whether it is neither a switch nor puts several inputs together."""
-        return not self.switch and self.first_of is None and self.merges is None
+        return not self.passes_one and self.merges is None
 
     def fits(self, inputs: Mapping[str, JsonValue]) -> bool:
         """Whether the other inputs are such that the text is known; a former node may lack them."""
