@@ -146,6 +146,41 @@ def test_no_other_input_is_tried_where_the_one_chosen_is_not_linked() -> None:
     assert inputs_of(of)["3"] == {"strength": 1.0}
 
 
+def test_before_a_bypassed_node_the_type_of_its_own_input_is_wanted() -> None:
+    of = workflow(
+        [
+            node(1, "Loader", values=["one.safetensors"]),
+            node(2, "Latent", values=[8, 8, 1]),
+            node(3, "KSampler", slot("model", 1), slot("latent", 2, "LATENT"), mode=4),
+            node(4, "Switch", slot("any", 3), mode=4),
+            node(5, "Decode", slot("samples", 4, "LATENT")),
+        ],
+        [link(1, 1, 0, 3, 0), link(2, 2, 0, 3, 1), link(3, 3, 0, 4, 0), link(4, 4, 0, 5, 0)],
+    )
+    for any_type, origin in {"*": ["1", 0], "LATENT": ["2", 0]}.items():
+        switch = node_class({"any": [any_type, {}]}, any_type)
+        assert inputs_of(of, Switch=switch)["5"] == {"samples": origin}, any_type
+
+
+def test_outside_a_subgraph_the_type_of_its_input_is_wanted() -> None:
+    inside = subgraph(
+        [node(9, "Keep", slot("any", 90))], [[90, -10, 0, 9, 0, "*"]], inputs={"x": "STRING"}
+    )
+    of = workflow(
+        [
+            node(1, "Number", values=[1]),
+            node(2, "Text", values=["a"]),
+            node(3, "Either", slot("number", 1), slot("text", 2), mode=4, outputs=["STRING"]),
+            node(4, SUBGRAPH, slot("x", 3, "STRING")),
+        ],
+        [link(1, 1, 0, 3, 0), link(2, 2, 0, 3, 1), link(3, 3, 0, 4, 0)],
+        subgraphs=[inside],
+    )
+    either = node_class({"number": ["NUMBER", {}], "text": ["STRING", {}]}, "STRING")
+    found = inputs_of(of, Either=either, Keep=node_class({"any": ["*", {}]}))
+    assert found["4:9"] == {"any": ["2", 0]}
+
+
 def test_a_link_to_nothing_leaves_the_widget_its_own_value() -> None:
     of = workflow(
         [

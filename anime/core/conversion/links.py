@@ -65,7 +65,7 @@ class Primitive:
 
 
 LinkOrigin: TypeAlias = Output | InstanceInput | Primitive | None
-_Step: TypeAlias = tuple[Scope, str]  # a link, by id
+_Step: TypeAlias = tuple[Scope, str, str]  # a link, by id, and the type that is wanted of it
 
 
 class LinkFollower:
@@ -82,18 +82,19 @@ class LinkFollower:
             NodeRefused: it is not certain where it comes from.
         """
         passed: dict[tuple[int, str, str], None] = {}
-        step: _Step | LinkOrigin = (scope, link_id)
+        step: _Step | LinkOrigin = (scope, link_id, wanted)
         while isinstance(step, tuple):
-            key = (id(step[0]), step[1], wanted)
+            scope, link_id, wanted = step
+            key = (id(scope), link_id, wanted)
             if key in self._origins:
                 step = self._origins[key]
                 break
-            link = step[0].graph.links_by_id.get(step[1])
+            link = scope.graph.links_by_id.get(link_id)
             if key in passed:
                 raise LinkCycle
             passed[key] = None
-            node = step[0].graph.nodes_by_id.get(link.origin_id) if link else None
-            step = _before(step[0], link, node, wanted)
+            node = scope.graph.nodes_by_id.get(link.origin_id) if link else None
+            step = _before(scope, link, node, wanted)
         self._origins |= dict.fromkeys(passed, step)
         return step
 
@@ -112,14 +113,13 @@ def _before(
         return None
     if node.type in _REROUTES:
         first = next(iter(node.inputs), None)
-        return (scope, first.link) if first and first.link is not None else None
+        return (scope, first.link, wanted) if first and first.link is not None else None
     if node.mode == BYPASSED:
-        bridge = _bridge(scope, node, link.origin_slot, wanted)
-        return None if bridge is None else (scope, bridge)
+        return _bridge(scope, node, link.origin_slot, wanted)
     if node.type == PRIMITIVE:
         return Primitive(node)
     if scope.is_instance(node):
-        return _inside(scope.inside(node), link.origin_slot)
+        return _inside(scope.inside(node), link.origin_slot, wanted)
     return None if node.type in VIRTUAL else Output(scope, node, link.origin_slot)
 
 
@@ -127,25 +127,31 @@ def _outside(scope: InstanceScope, slot: int) -> "_Step | LinkOrigin":
     """What feeds an input of a subgraph, seen from inside."""
     if slot >= len(scope.subgraph.inputs):
         return None
-    name = scope.subgraph.inputs[slot].name
-    link_id = scope.instance.links_by_name.get(name)
-    return InstanceInput(scope, name) if link_id is None else (scope.parent, link_id)
+    outer = scope.subgraph.inputs[slot]
+    link_id = scope.instance.links_by_name.get(outer.name)
+    if link_id is None:
+        return InstanceInput(scope, outer.name)
+    return scope.parent, link_id, outer.type
 
 
-def _inside(scope: InstanceScope, slot: int) -> "_Step | None":
+def _inside(scope: InstanceScope, slot: int, wanted: str) -> "_Step | None":
     """What feeds an output of a subgraph, seen from outside."""
     outputs = scope.subgraph.links_to_output
     links = outputs[slot] if slot < len(outputs) else ()
-    return (scope, links[0].id) if links else None
+    return (scope, links[0].id, wanted) if links else None
 
 
-def _bridge(scope: Scope, node: EditorNode, slot: int, wanted: str) -> str | None:
+def _bridge(scope: Scope, node: EditorNode, slot: int, wanted: str) -> "_Step | None":
     """The link that takes the place of a bypassed node's output."""
     inputs = input_slots(scope, node)
     place = bridged_input(
         [kind for _, kind in inputs], output_types(scope, node), slot=slot, wanted=wanted
     )
-    return None if place is None else node.links_by_name.get(inputs[place][0])
+    if place is None:
+        return None
+    name, kind = inputs[place]
+    link_id = node.links_by_name.get(name)
+    return None if link_id is None else (scope, link_id, kind)
 
 
 def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
