@@ -191,6 +191,37 @@ def test_a_film_format_brings_inputs_beside_its_own(saved: Any, sent: Json) -> N
     assert values(VIDEO, saved) == sent | {"save": True}
 
 
+@pytest.mark.parametrize(
+    ("size", "width", "height"),
+    [
+        ("Disabled", 0, 0),
+        ("Custom Width", 640, 0),
+        ("Custom Height", 0, 360),
+        ("Custom", 640, 360),
+        ("256x?", 256, 0),
+        ("?x512", 0, 512),
+        ("256x512", 256, 512),
+        (None, 640, 360),
+    ],
+)
+def test_a_film_is_loaded_in_the_size_that_an_older_version_had_a_choice_for(
+    size: str | None, width: int, height: int
+) -> None:
+    sides = {"custom_width": ["INT", {}], "custom_height": ["INT", {}]}
+    saved = {"custom_width": 640, "custom_height": 360} | ({"force_size": size} if size else {})
+    of = workflow([node(1, "VHS_LoadVideo", values=saved)])
+    today = inputs_of(of, VHS_LoadVideo=node_class(sides))["1"]
+    assert today == {"custom_width": width, "custom_height": height}
+    older = node_class({"force_size": [["Disabled"], {}], **sides})
+    assert inputs_of(of, VHS_LoadVideo=older)["1"] == {"force_size": "Disabled"} | saved
+
+
+def test_a_film_is_kept_as_an_older_version_was_told() -> None:
+    of = workflow([node(1, "VHS_VideoCombine", values={"save_image": False})])
+    today = node_class({"save_output": ["BOOLEAN", {"default": True}]})
+    assert inputs_of(of, VHS_VideoCombine=today)["1"] == {"save_output": False}
+
+
 def test_a_film_format_that_is_chosen_elsewhere_is_refused() -> None:
     of = workflow(
         [

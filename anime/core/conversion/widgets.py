@@ -56,7 +56,8 @@ def widget_values(node: EditorNode, definition: NodeDefinition) -> WidgetValues:
     version of the node has saved it: then the values by name count, if the file has them and
     they fit no worse.
     """
-    by_name = _dealt(definition, named := _ByName(node.named_values))
+    saved = _as_read_today(node.named_values, definition)
+    by_name = _dealt(definition, named := _ByName(saved))
     by_name.is_by_name = True
     if isinstance(node.widgets_values, dict):
         return by_name
@@ -66,6 +67,21 @@ def widget_values(node: EditorNode, definition: NodeDefinition) -> WidgetValues:
         return listed
     by_name.corrects_list = by_name.values != listed.values
     return by_name
+
+
+def _as_read_today(saved: Mapping[str, Any], definition: NodeDefinition) -> Mapping[str, Any]:
+    """What VideoHelperSuite makes of values that older versions of it have saved."""
+    if not definition.name.startswith("VHS_"):
+        return saved
+    values = {"save_output": saved["save_image"], **saved} if "save_image" in saved else dict(saved)
+    size = saved.get("force_size")
+    if isinstance(size, str) and "force_size" not in definition.inputs_by_name:
+        width, is_given, height = size.partition("x")
+        if is_given or size in {"Disabled", "Custom Height"}:
+            values["custom_width"] = int(width) if width.isdecimal() else 0
+        if is_given or size in {"Disabled", "Custom Width"}:
+            values["custom_height"] = int(height) if height.isdecimal() else 0
+    return values
 
 
 class _Values(Protocol):
