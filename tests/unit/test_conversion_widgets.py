@@ -375,6 +375,38 @@ class TestLinkedWidgets:
         )
         assert inputs_of(of)["1"] == {"value": 1, "extra": ["2", 0]}
 
+    def test_a_widget_that_the_server_does_not_know_takes_no_link_and_is_told(self) -> None:
+        gone = slot("gone", 5, widget={"name": "gone"})
+        of = workflow(
+            [node(1, "Number", gone, values=[1]), node(2, "Number", values=[9])],
+            [link(5, 2, 0, 1, 0)],
+        )
+        found = converted(of)
+        assert found.graph["1"]["inputs"] == {"value": 1}
+        (told,) = found.warnings
+        assert (told.node_id, "gone is left out" in told.reason) == ("1", True)
+
+    def test_one_after_it_that_the_server_does_not_know_is_kept_as_in_the_editor(self) -> None:
+        slots = [slot(name, 5, widget={"name": name}) for name in ("a", "value", "b", "c", "d")]
+        of = workflow(
+            [node(1, "Number", *slots, slot("e", 5), values=[1]), node(2, "Number", values=[9])],
+            [link(5, 2, 0, 1, 0)],
+        )
+        assert inputs_of(of)["1"].keys() == {"value", "b", "d", "e"}
+
+    def test_it_stands_in_for_no_output_of_a_bypassed_node(self) -> None:
+        gone = slot("gone", 5, "IMAGE", widget={"name": "gone"})
+        of = workflow(
+            [
+                node(1, "Picture", values=["a.png", "image"]),
+                node(2, "Load", gone, mode=4),
+                node(3, "Save", slot("images", 6), values=["x"]),
+            ],
+            [link(5, 1, 0, 2, 0), link(6, 2, 0, 3, 0)],
+        )
+        load = node_class({"name": ["STRING", {}]}, "IMAGE")
+        assert inputs_of(of, Load=load)["3"] == {"filename_prefix": "x"}
+
     def test_only_the_linked_inputs_of_a_growing_list_are_there(self) -> None:
         of = workflow(
             [

@@ -32,6 +32,7 @@ from anime.core.conversion.links import (
     Output,
     Primitive,
     input_type,
+    lost_slots,
 )
 from anime.core.conversion.model_files import missing_models, model_files_of
 from anime.core.conversion.node_ids import with_unique_ids
@@ -159,9 +160,15 @@ class _Converter:
             if node_id == node.id:
                 found.values[name] = value
                 found.verbatim.add(name)
+        lost = lost_slots(node, values)
         for slot in node.inputs:
-            if slot.link is not None:
-                self._take_link(scope, node, slot, values, found)
+            if slot.link is None:
+                continue
+            if slot.name in lost:
+                words = "is left out: it is linked, and the server knows no such input."
+                self._notes.warn(scope, node, f"{slot.name} {words}")
+                continue
+            self._take_link(scope, node, slot, values, found)
         refuse_other_choice(values, found.values)
         if node.type == CUSTOM_COMBO:
             found.values |= custom_combo_index(found.values)

@@ -159,8 +159,9 @@ def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
     subgraph = scope.definitions.subgraphs.get(node.type)
     if subgraph:
         return [(slot.name, slot.type) for slot in subgraph.inputs]
-    saved = {slot.name: slot.type for slot in node.inputs}
     values = scope.definitions.values_of(node)
+    lost = lost_slots(node, values)
+    saved = {slot.name: slot.type for slot in node.inputs if slot.name not in lost}
     if values is None:
         return list(saved.items())
     slots: dict[str, str] = {}
@@ -170,6 +171,23 @@ def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
         elif each.is_linkable or name in values.sockets:
             slots[name] = _type_of(each, saved.get(name))
     return list((slots | {name: kind for name, kind in saved.items() if name not in slots}).items())
+
+
+def lost_slots(node: EditorNode, values: WidgetValues | None) -> frozenset[str]:
+    """The slots that the editor drops: of widgets that the server does not know.
+
+    It misses each unknown slot that comes after one that it has dropped.
+    """
+    if values is None:
+        return frozenset()
+    known = values.inputs.keys() | values.sockets.keys()
+    lost: set[str] = set()
+    is_dropped = False
+    for slot in node.inputs:
+        if slot.name not in known:
+            is_dropped = bool(slot.widget) and not is_dropped
+            lost |= {slot.name} if is_dropped else set()
+    return frozenset(lost)
 
 
 def input_type(values: WidgetValues | None, node: EditorNode, name: str) -> str:
