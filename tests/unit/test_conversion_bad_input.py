@@ -61,6 +61,19 @@ def test_what_says_nothing_may_be_missing_or_null() -> None:
     assert inputs_of(of) == {"1": {"value": 4}}
 
 
+def test_an_input_without_a_name_says_nothing() -> None:
+    of = workflow(
+        [
+            node(1, "SetNode", slot("INT", 5), values=["n"]),
+            node(2, "GetNode", {"link": None, "origin_id": 1}, values=["n"]),
+            node(3, "Number", slot("value", 6), values=[4]),
+            node(4, "Number", values=[7]),
+        ],
+        [link(5, 4, 0, 1, 0), link(6, 2, 0, 3, 0)],
+    )
+    assert inputs_of(of)["3"] == {"value": ["4", 0]}
+
+
 def test_an_error_is_short_however_much_is_wrong() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         converted(workflow([]) | {"nodes": [{}] * 1000})

@@ -78,7 +78,7 @@ class _Part(BaseModel):
 class EditorInput(_Part):
     """An input slot. `widget` is there where the input can have a value of its own as well."""
 
-    name: str
+    name: str = ""
     type: _SlotType = "*"
     link: _Id | None = None
     widget: Any = None
