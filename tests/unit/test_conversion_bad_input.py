@@ -107,13 +107,30 @@ def test_an_id_may_be_a_number_or_a_text() -> None:
     assert inputs_of(of)["2"]["width"] == ["1", 0]
 
 
-@pytest.mark.parametrize(
-    "links", [[], [link(5, 99, 0, 1, 0)], [link(5, -10, 0, 1, 0)], [link(5, 2, -1, 1, 0)]]
-)
-def test_a_link_to_nowhere_gives_nothing(links: list[Any]) -> None:
+def test_a_link_from_no_slot_gives_nothing() -> None:
     for kind, mode in (("Reroute", 0), ("Invert", 4)):
-        of = workflow([node(1, "Invert", slot("image", 5)), node(2, kind, mode=mode)], links)
-        assert inputs_of(of) == {"1": {}}
+        of = workflow([node(1, "Invert", slot("image", 5)), node(2, kind, mode=mode)])
+        assert inputs_of(of | {"links": [link(5, 2, -1, 1, 0)]}) == {"1": {}}
+
+
+@pytest.mark.parametrize("links", [[], [link(5, 99, 0, 1, 0)], [link(5, -10, 0, 1, 0)]])
+@pytest.mark.parametrize(("kind", "mode"), [("Reroute", 0), ("Invert", 4), ("Invert", 0)])
+def test_a_link_from_what_is_not_in_the_file_is_refused_as_in_the_editor(
+    links: list[Any], kind: str, mode: int
+) -> None:
+    behind = [node(1, kind, slot("image", 5), mode=mode, outputs=["IMAGE"])]
+    behind.append(node(2, "Invert", slot("image", 6)))
+    of = workflow(behind, [*links, link(6, 1, 0, 2, 0)])
+    with pytest.raises(WorkflowNotConvertible, match="is not in the file"):
+        converted(of)
+    of["nodes"][0]["mode"] = 2
+    assert inputs_of(of) == {"2": {}}
+
+
+def test_a_link_from_an_input_that_its_subgraph_lacks_is_refused() -> None:
+    part = subgraph([node(9, "Invert", slot("image", 5))], [(5, -10, 1, 9, 0, "IMAGE")])
+    with pytest.raises(WorkflowNotConvertible, match="is not in the file"):
+        converted(workflow([node(1, SUBGRAPH)], subgraphs=[part]))
 
 
 def test_a_cycle_of_nodes_that_run_is_refused() -> None:

@@ -186,8 +186,9 @@ def test_a_link_to_nothing_leaves_the_widget_its_own_value() -> None:
         [
             node(1, "Number", values=[9], mode=2),
             node(2, "Latent", slot("width", 5), slot("height", 6), values=[8, 16, 1]),
+            node(3, "Reroute", slot("")),
         ],
-        [link(5, 1, 0, 2, 0)],
+        [link(5, 1, 0, 2, 0), link(6, 3, 0, 2, 1)],
     )
     assert inputs_of(of)["2"] == {"width": 8, "height": 16, "batch_size": 1}
 
@@ -369,6 +370,7 @@ class TestAnythingEverywhere:
 
     def test_a_link_wins_and_what_leads_nowhere_is_nothing(self) -> None:
         feeds = [self.feed(3, 0, "1", 0), self.feed(3, 9, "1", 2), self.feed(99, 0, "1", 2)]
+        feeds.append(self.feed(3, 1, "99", 0))
         assert self.inputs_of(self.saved(ue_links=feeds))["3"] == {"samples": ["2", 0]}
 
     def test_in_a_subgraph_as_well(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from anime.core.conversion.editor_format import (
+    SUBGRAPH_INPUTS,
     EditorGraph,
     EditorInput,
     EditorLink,
@@ -25,7 +26,12 @@ def with_broadcasts(workflow: EditorWorkflow) -> EditorWorkflow:
 
 
 def _linked(graph: EditorGraph) -> dict[str, Any]:
-    feeds = {(each.downstream, each.downstream_slot): each for each in graph.extra.ue_links or ()}
+    origins = {SUBGRAPH_INPUTS, *(node.id for node in graph.nodes)}
+    feeds = {
+        (each.downstream, each.downstream_slot): each
+        for each in graph.extra.ue_links or ()
+        if each.upstream in origins
+    }
     links = list(graph.links)
 
     def fed(node: EditorNode, place: int, slot: EditorInput) -> EditorInput:

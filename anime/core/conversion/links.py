@@ -20,6 +20,7 @@ from anime.core.conversion.editor_format import (
     EditorLink,
     EditorNode,
 )
+from anime.core.conversion.findings import NodeRefused
 from anime.core.conversion.scopes import InstanceScope, Scope
 from anime.core.conversion.widgets import WidgetValues
 
@@ -34,6 +35,10 @@ _EDITOR_ONLY = frozenset(  # labels, buttons, and what mutes and bypasses other 
     )
 )
 VIRTUAL = frozenset({"Note", "MarkdownNote", PRIMITIVE, GETTER}) | _REROUTES | _EDITOR_ONLY
+_NOT_THERE = (
+    "what one of its links comes from is not in the file, and the editor does not run it either:"
+    " link it anew, or remove the link."
+)
 
 
 class LinkCycle(Exception):
@@ -79,7 +84,7 @@ class LinkFollower:
 
         Raises:
             LinkCycle: it leads back to itself.
-            NodeRefused: it is not certain where it comes from.
+            NodeRefused: it is not certain where it comes from, or is not in the file.
         """
         passed: dict[tuple[int, str, str], None] = {}
         step: _Step | LinkOrigin = (scope, link_id, wanted)
@@ -103,13 +108,15 @@ def _before(
     scope: Scope, link: EditorLink | None, node: EditorNode | None, wanted: str
 ) -> "_Step | LinkOrigin":
     """The link that is meant by one to something virtual, or the origin."""
-    if link is None or link.origin_slot < 0:
-        return None
-    if link.origin_id == SUBGRAPH_INPUTS and isinstance(scope, InstanceScope):
+    if link and link.origin_id == SUBGRAPH_INPUTS and isinstance(scope, InstanceScope):
         return _outside(scope, link.origin_slot)
+    if link is None or node is None:
+        raise NodeRefused(_NOT_THERE)
+    if link.origin_slot < 0:
+        return None
     if node and node.type == GETTER and node.mode not in {NEVER, BYPASSED}:
         scope, node = scope.setter_of(node)
-    if node is None or node.mode == NEVER:
+    if node.mode == NEVER:
         return None
     if node.type in _REROUTES:
         first = next(iter(node.inputs), None)
@@ -126,7 +133,7 @@ def _before(
 def _outside(scope: InstanceScope, slot: int) -> "_Step | LinkOrigin":
     """What feeds an input of a subgraph, seen from inside."""
     if slot >= len(scope.subgraph.inputs):
-        return None
+        raise NodeRefused(_NOT_THERE)
     outer = scope.subgraph.inputs[slot]
     link_id = scope.instance.links_by_name.get(outer.name)
     if link_id is None:
