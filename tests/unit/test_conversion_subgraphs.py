@@ -451,6 +451,34 @@ class TestGroupNodes:
             inner["inputs"].append(slot(name, None, "STRING", widget={"name": name}))
         assert converted(of).graph == converted(self.saved()).graph
 
+    def test_a_widget_that_is_fed_from_inside_has_no_value_outside(self) -> None:
+        inner = [
+            {"type": "Number", "outputs": [slot("INT", type="INT")], "widgets_values": [7]},
+            {
+                "type": "KSampler",
+                "inputs": [
+                    slot("model", type="MODEL"),
+                    slot("seed", type="INT", widget={"name": "seed"}),
+                    slot("cfg", type="FLOAT", widget={"name": "cfg"}),
+                ],
+                "outputs": [slot("LATENT", type="LATENT")],
+                "widgets_values": [1, "randomize", 20, 8.0, "euler", 1.0],
+            },
+        ]
+        group = {"nodes": inner, "links": [[0, 0, 1, 1, 1, "INT"], [0, 0, 1, 2, 1, "INT"]]}
+        saved = [9, 30, "heun", 0.5]
+        of = workflow(
+            [node(5, "workflow>pass", slot("model"), values=saved, outputs=["LATENT"])],
+            extra={"groupNodes": {"pass": group}},
+        )
+        found = inputs_of(of)
+        assert found["8:6"] == {"value": 9}
+        given = {"steps": 30, "sampler_name": "heun", "denoise": 0.5}
+        assert found["8:7"] == given | {"seed": ["8:6", 0], "cfg": ["8:6", 0]}
+        of["nodes"][0]["widgets_values"] = [9, 1, "randomize", *saved]
+        with pytest.raises(WorkflowNotConvertible, match="which value belongs"):
+            converted(of)
+
     @pytest.mark.parametrize(
         ("more", "words"),
         [

@@ -57,7 +57,8 @@ def convert(workflow: Mapping[str, Any], definitions: NodeDefinitions) -> Conver
         WorkflowNotConvertible: the rules do not cover some of its nodes; `refusals` names each.
         InvalidWorkflow: it is no workflow of a known version, or contradicts itself.
     """
-    ungrouped, group_faults = with_subgraphs(with_broadcasts(parse_editor_workflow(workflow)))
+    broadcast = with_broadcasts(parse_editor_workflow(workflow))
+    ungrouped, group_faults = with_subgraphs(broadcast, definitions)
     parsed = with_unique_ids(ungrouped)
     check_size(parsed)
     notes = Notes()

@@ -6,12 +6,13 @@ converted where their number, names and types leave one way only.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, zip_longest
 from typing import Any
 
 from pydantic import ValidationError
 
 from anime.core.conversion.bridging import is_compatible
+from anime.core.conversion.definitions import NodeDefinitions
 from anime.core.conversion.editor_format import (
     SUBGRAPH_INPUTS,
     SUBGRAPH_OUTPUTS,
@@ -21,6 +22,7 @@ from anime.core.conversion.editor_format import (
     Subgraph,
     SubgraphSlot,
 )
+from anime.core.conversion.widgets import widgets_by_place
 
 _PREFIXES = ("workflow>", "workflow/")
 
@@ -63,6 +65,21 @@ class _Group:
         """Whether an input can have a value of its own as well."""
         return bool(self.nodes[place].inputs[slot].widget)
 
+    def shown_places(self, place: int, classes: NodeDefinitions) -> list[bool]:
+        """For each of a node's values, whether the group node has it: not if a link gives it."""
+        node = self.nodes[place]
+        fed = {
+            node.inputs[link.target_slot].name
+            for link in self.links
+            if link.target == place and link.target_slot < len(node.inputs)
+        }
+        if node.type not in classes:
+            return [True] * len(node.values)
+        widgets = widgets_by_place(node, classes[node.type])
+        if fed.isdisjoint(widgets):
+            return [True] * len(node.values)
+        return [name not in fed for name in widgets]
+
     def free_outputs(self) -> Iterator[tuple[int, int]]:
         """Node and slot of each output that is shown outside."""
         used = {(link.origin, link.origin_slot) for link in self.links} - self.shown_outputs
@@ -72,7 +89,9 @@ class _Group:
                     yield place, slot
 
 
-def with_subgraphs(workflow: EditorWorkflow) -> tuple[EditorWorkflow, dict[str, str]]:
+def with_subgraphs(
+    workflow: EditorWorkflow, classes: NodeDefinitions
+) -> tuple[EditorWorkflow, dict[str, str]]:
     """The workflow with a subgraph for each group node, and why some remain, by node id.
 
     The editor gives fresh ids to the inner nodes first, then to the group node itself.
@@ -87,7 +106,7 @@ def with_subgraphs(workflow: EditorWorkflow) -> tuple[EditorWorkflow, dict[str, 
         if not node.type.startswith(_PREFIXES):
             continue
         try:
-            subgraph = _subgraph_of(node, _group_of(node, workflow.group_nodes), numbers)
+            subgraph = _subgraph_of(node, _group_of(node, workflow.group_nodes), numbers, classes)
         except _Ambiguous as fault:
             faults[node.id] = f"it is a group node: {fault}"
             continue
@@ -159,13 +178,15 @@ def _place_of(shown: Any) -> int:
     return int(shown["index"] if isinstance(shown, dict) else shown)
 
 
-def _subgraph_of(node: EditorNode, group: _Group, numbers: Iterator[int]) -> Subgraph:
+def _subgraph_of(
+    node: EditorNode, group: _Group, numbers: Iterator[int], classes: NodeDefinitions
+) -> Subgraph:
     """The subgraph that a group node stands for, its values in the inner nodes."""
     inputs, outputs = list(group.free_inputs()), list(group.free_outputs())
     if len(inputs) != len(node.inputs):  # widgets inside that have no slot outside
         inputs = [(place, slot) for place, slot in inputs if not group.has_widget(place, slot)]
     _refuse_other_slots(node, group, inputs, outputs)
-    values = _values_of(node, group)
+    values = _values_of(node, group, classes)
     ids = [str(next(numbers)) for _ in group.nodes]
     link_ids = map(str, count(1))
     links = [
@@ -229,15 +250,21 @@ def _refuse_other_slots(
         raise _Ambiguous("which slot belongs to which inner node is not certain.")
 
 
-def _values_of(node: EditorNode, group: _Group) -> list[list[Any]]:
+def _values_of(node: EditorNode, group: _Group, classes: NodeDefinitions) -> list[list[Any]]:
     """The group node's values, shared out to the inner nodes in their order."""
-    counts = [len(inner.values) for inner in group.nodes]
     values = list(node.values)
-    if values and len(values) != sum(counts):
-        raise _Ambiguous("which value belongs to which inner node is not certain.")
     if not values:
         return [list(inner.values) for inner in group.nodes]
-    return [[values.pop(0) for _ in range(each)] for each in counts]
+    shown = [group.shown_places(place, classes) for place in range(len(group.nodes))]
+    if len(values) != sum(map(sum, shown)):
+        raise _Ambiguous("which value belongs to which inner node is not certain.")
+    return [
+        [
+            values.pop(0) if is_shown else own
+            for is_shown, own in zip_longest(places, inner.values[: len(places)])
+        ]
+        for places, inner in zip(shown, group.nodes, strict=True)
+    ]
 
 
 def _linked(

@@ -69,6 +69,13 @@ def widget_values(node: EditorNode, definition: NodeDefinition) -> WidgetValues:
     return by_name
 
 
+def widgets_by_place(node: EditorNode, definition: NodeDefinition) -> list[str]:
+    """The widget that each place of the node's list of values belongs to."""
+    places = _Places(node.values)
+    _dealt(definition, places)
+    return places.widgets
+
+
 def _as_read_today(saved: Mapping[str, Any], definition: NodeDefinition) -> Mapping[str, Any]:
     """What VideoHelperSuite makes of values that older versions of it have saved."""
     if not definition.name.startswith("VHS_"):
@@ -123,6 +130,22 @@ class _ByPlace:
         if is_short or any(value not in (None, "") for value in extra):
             return f"it has {len(self._values)} values for {self._at} widgets"
         return None
+
+
+class _Places(_ByPlace):
+    """Notes which widget each place of a list belongs to."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        super().__init__(values)
+        self.widgets: list[str] = []
+
+    def take(self, name: str) -> object:
+        self.widgets.append(name)
+        return super().take(name)
+
+    def skip(self, count: int, *, is_optional: bool = False) -> None:
+        self.widgets += self.widgets[-1:] * count
+        super().skip(count, is_optional=is_optional)
 
 
 class _ByName:
