@@ -283,16 +283,22 @@ class TestOldPromotion:
         of = instance(70, values=values, properties={"proxyWidgets": pairs})
         return inputs_of(used(of, parts=[part or prompt_part()]))
 
+    def part_without_inputs(self) -> Json:
+        """The subgraph with no input that leads to a widget."""
+        part = prompt_part()
+        part["inputs"], part["links"] = part["inputs"][:1], part["links"][::2]
+        part["nodes"][1]["inputs"][1]["link"] = part["nodes"][0]["inputs"][1]["link"] = None
+        return part
+
     def test_the_values_are_in_the_order_of_the_pairs(self) -> None:
         found = self.held([["101", "strength"], ["100", "text"]], [0.31, "swapped"])
         assert found["70:100"]["text"] == "swapped"
         assert found["70:101"]["strength"] == 0.31
 
     def test_a_pair_needs_no_input_of_the_subgraph(self) -> None:
-        part = prompt_part()
-        part["inputs"], part["links"] = part["inputs"][:1], part["links"][::2]
-        part["nodes"][1]["inputs"][1]["link"] = part["nodes"][0]["inputs"][1]["link"] = None
-        found = self.held([["101", "strength"], ["100", "text"]], [0.31, "{a|b} // c"], part)
+        found = self.held(
+            [["101", "strength"], ["100", "text"]], [0.31, "{a|b} // c"], self.part_without_inputs()
+        )
         assert found["70:100"]["text"] == "{a|b} // c"
         assert found["70:101"]["strength"] == 0.31
 
@@ -300,8 +306,21 @@ class TestOldPromotion:
         "skipped", [["100", "$$canvas-image-preview"], ["-1", "text"], ["99", "x"], ["100", "gone"]]
     )
     def test_pairs_that_lead_nowhere_count(self, skipped: list[str]) -> None:
-        found = self.held([skipped, ["101", "strength"]], ["skipped", 0.31])
+        pairs, values = [skipped, ["101", "strength"]], ["skipped", 0.31]
+        found = self.held(pairs, values, self.part_without_inputs())
         assert found["70:100"]["text"] == "inner"
+        assert found["70:101"]["strength"] == 0.31
+
+    @pytest.mark.parametrize("step", [1, -1])
+    def test_a_pair_may_name_an_input_of_the_subgraph(self, step: int) -> None:
+        pairs, values = [["-1", "text"], ["101", "strength"]], ["outer", 0.31]
+        found = self.held(pairs[::step], values[::step])
+        assert found["70:100"]["text"] == "outer"
+        assert found["70:101"]["strength"] == 0.31
+
+    def test_an_input_without_a_pair_has_the_value_of_its_place_as_in_the_editor(self) -> None:
+        found = self.held([["101", "strength"], ["99", "gone"]], [0.31, "second"])
+        assert found["70:100"]["text"] == 0.31
         assert found["70:101"]["strength"] == 0.31
 
     @pytest.mark.parametrize("values", [[None, 0.31], [], None])

@@ -20,6 +20,7 @@ from anime.core.conversion.editor_format import (
 from anime.core.conversion.findings import NodeRefused
 from anime.core.conversion.widgets import WidgetValues, suits, widget_values
 
+_ITSELF = "-1"  # in place of an inner node: the widget is that of an input of the subgraph
 _Leads: TypeAlias = dict[str, list[tuple[str, str]]]  # by input: id of an inner node, and widget
 
 
@@ -174,9 +175,6 @@ class InstanceScope(Scope):
         """
         leads = self._widgets_behind_inputs()
         held = InstanceValues({name: self._own_value(*ends[0]) for name, ends in leads.items()})
-        if self.instance.promoted_widgets:
-            self._take_promoted(held, leads)
-            return held
         listed = dict(zip(leads, self.instance.values, strict=False))
         named = {key: value for key, value in self.instance.named_values.items() if key in leads}
         held.by_input |= {
@@ -184,6 +182,7 @@ class InstanceScope(Scope):
             for name, value in (named if self.is_by_name else listed).items()
             if value is not None
         }
+        self._take_promoted(held, leads)
         return held
 
     @cached_property
@@ -225,8 +224,13 @@ class InstanceScope(Scope):
         )
 
     def _take_promoted(self, held: InstanceValues, leads: _Leads) -> None:
-        """Take the values as older editors saved them: in the order of the promoted widgets."""
+        """Take the values as older editors saved them: in the order of the promoted widgets.
+
+        The editor has put them on the inputs in their own order before, and so each input that
+        is not among the promoted widgets keeps the value of its place.
+        """
         inputs = {widget: name for name, widgets in leads.items() for widget in widgets}
+        inputs |= {(_ITSELF, name): name for name in leads}
         values = self.instance.values
         for place, widget in enumerate(self.instance.promoted_widgets):
             value = values[place] if place < len(values) else None
