@@ -227,10 +227,13 @@ def test_notes_and_points_that_only_bend_a_link_mean_nothing() -> None:
 class TestPrimitiveNode:
     """The old kind of primitive: a value without a node in the graph."""
 
-    def test_its_value_goes_into_every_widget_that_it_feeds(self) -> None:
+    @pytest.mark.parametrize("mode", [0, 2, 4])
+    def test_its_value_goes_into_every_widget_that_it_feeds_whatever_its_mode(
+        self, mode: int
+    ) -> None:
         of = workflow(
             [
-                node(1, "PrimitiveNode", values=[77, "fixed"]),
+                node(1, "PrimitiveNode", values=[77, "fixed"], mode=mode),
                 node(2, "Latent", slot("width", 5), slot("height", 6), values=[8, 16, 1]),
             ],
             [link(5, 1, 0, 2, 0), link(6, 1, 0, 2, 1)],

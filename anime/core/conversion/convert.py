@@ -186,7 +186,7 @@ class _Converter:
         """Resolve the link of an input: another node's output, a value, or nothing."""
         link = scope.graph.links_by_id.get(slot.link or "")
         before = scope.graph.nodes_by_id.get(link.origin_id) if link else None
-        if before and before.type == PRIMITIVE and before.mode not in {NEVER, BYPASSED}:
+        if before and before.type == PRIMITIVE:
             if slot.name in values.inputs and before.values:
                 found.values[slot.name] = before.values[0]
             return
