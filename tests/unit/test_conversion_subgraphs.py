@@ -353,6 +353,17 @@ class TestOldPromotion:
         with pytest.raises(WorkflowNotConvertible, match="belongs to which widget inside"):
             converted(used(of, parts=[outer, twins]))
 
+    def test_one_of_a_bypassed_node_gives_its_value_to_what_the_node_feeds(self) -> None:
+        """The editor gives it an input of the subgraph, and bypassing leads there."""
+        part = prompt_part()
+        part["nodes"] += [node(5, "Text", slot("value"), values=["a"], mode=4, outputs=["STRING"])]
+        part["links"][1] = {**part["links"][1], "origin_id": 5, "origin_slot": 0}
+        pairs = {"proxyWidgets": [["5", "value"]]}
+        found = inputs_of(used(instance(70, values=["b // {c|d}"], properties=pairs), parts=[part]))
+        assert found["70:100"]["text"] == "b // {c|d}"
+        found = inputs_of(used(instance(70), parts=[part]))
+        assert found["70:100"]["text"] == "inner", "it is not promoted"
+
     def test_a_promoted_primitive_node_is_refused(self) -> None:
         part = subgraph([node(5, "PrimitiveNode", values=[1])], [])
         with pytest.raises(WorkflowNotConvertible, match="its value is promoted"):

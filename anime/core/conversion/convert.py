@@ -31,6 +31,7 @@ from anime.core.conversion.links import (
     LinkFollower,
     Output,
     Primitive,
+    PromotedWidget,
     input_type,
     lost_slots,
 )
@@ -199,6 +200,10 @@ class _Converter:
             if origin.name in held:
                 found.values[slot.name] = held[origin.name]
                 found.verbatim.add(slot.name)
+        elif isinstance(origin, PromotedWidget):
+            widgets = origin.scope.instance_values.by_widget
+            found.values[slot.name] = widgets[origin.node_id, origin.name]
+            found.verbatim.add(slot.name)
         elif isinstance(origin, Primitive):
             words = "the editor brings that of a PrimitiveNode only to what it is linked to itself."
             self._notes.warn(scope, node, f"{slot.name} keeps its own value: {words}")

@@ -63,13 +63,22 @@ class InstanceInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PromotedWidget:
+    """A widget that an instance shows without an input for it, as older editors had them."""
+
+    scope: InstanceScope
+    node_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Primitive:
     """A PrimitiveNode, whose value reaches only what it is linked to itself."""
 
     node: EditorNode
 
 
-LinkOrigin: TypeAlias = Output | InstanceInput | Primitive | None
+LinkOrigin: TypeAlias = Output | InstanceInput | PromotedWidget | Primitive | None
 _Step: TypeAlias = tuple[Scope, str, str]  # a link, by id, and the type that is wanted of it
 
 
@@ -148,8 +157,13 @@ def _inside(scope: InstanceScope, slot: int, wanted: str) -> "_Step | None":
     return (scope, links[0].id, wanted) if links else None
 
 
-def _bridge(scope: Scope, node: EditorNode, slot: int, wanted: str) -> "_Step | None":
-    """The link that takes the place of a bypassed node's output."""
+def _bridge(
+    scope: Scope, node: EditorNode, slot: int, wanted: str
+) -> "_Step | PromotedWidget | None":
+    """The link that takes the place of a bypassed node's output, or the value.
+
+    Today's editor gives each promoted widget an input, by a link that is not in the file.
+    """
     inputs = input_slots(scope, node)
     place = bridged_input(
         [kind for _, kind in inputs], output_types(scope, node), slot=slot, wanted=wanted
@@ -158,7 +172,11 @@ def _bridge(scope: Scope, node: EditorNode, slot: int, wanted: str) -> "_Step | 
         return None
     name, kind = inputs[place]
     link_id = node.links_by_name.get(name)
-    return None if link_id is None else (scope, link_id, kind)
+    if link_id is not None:
+        return scope, link_id, kind
+    if isinstance(scope, InstanceScope) and (node.id, name) in scope.instance_values.by_widget:
+        return PromotedWidget(scope, node.id, name)
+    return None
 
 
 def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
