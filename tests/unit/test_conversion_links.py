@@ -127,6 +127,43 @@ def test_which_input_stands_in_for_an_output_of_a_bypassed_node(
     assert found == ([str(sources[through]), 0] if through else None)
 
 
+def test_what_comes_with_a_choice_stands_after_it_in_a_bypassed_node() -> None:
+    """Only the node's own sockets come before its widgets."""
+    brought = {"picture": ["IMAGE", {}], "size": ["INT", {"default": 8}]}
+    options = [{"key": "a", "inputs": {"required": brought}}]
+    classes = {
+        "Asked": node_class(
+            {
+                "prompt": ["STRING", {}],
+                "model": ["COMFY_DYNAMICCOMBO_V3", {"options": options}],
+                "seed": ["INT", {"default": 0}],
+            },
+            *("STRING", "INT", "IMAGE", "IMAGE"),
+        ),
+        "Any": node_class({"x": ["*", {}]}),
+    }
+    kinds = {"prompt": "STRING", "model.picture": "IMAGE", "seed": "INT"}
+    for place, origin in enumerate((["20", 0], None, ["21", 0])):
+        of = workflow(
+            [
+                node(20, "Text", values=["a"]),
+                node(21, "Picture", values=["a.png"]),
+                node(22, "Number", values=[1]),
+                node(
+                    2,
+                    "Asked",
+                    *(slot(name, 30 + at, kind) for at, (name, kind) in enumerate(kinds.items())),
+                    values=["", "a", 8, 0],
+                    mode=4,
+                    outputs=["STRING", "INT", "IMAGE", "IMAGE"],
+                ),
+                node(3, "Any", slot("x", 50)),
+            ],
+            [*(link(30 + at, 20 + at, 0, 2, at) for at in range(3)), link(50, 2, place, 3, 0)],
+        )
+        assert inputs_of(of, **classes)["3"].get("x") == origin
+
+
 def test_no_other_input_is_tried_where_the_one_chosen_is_not_linked() -> None:
     of = workflow(
         [

@@ -21,7 +21,7 @@ def refuse_uncovered(node: EditorNode, values: WidgetValues) -> None:
     Raises:
         NodeRefused: they do not.
     """
-    for name, each in (values.inputs | values.sockets).items():
+    for name, each in values.slots.items():
         if each.widget_kind == VIEWER and name == "image":
             raise NodeRefused(
                 "its picture is taken by the editor's 3D viewer, which only a browser has."
@@ -31,9 +31,11 @@ def refuse_uncovered(node: EditorNode, values: WidgetValues) -> None:
         if each.kind == AUTOGROW and each.item and each.item.widget_kind:
             raise NodeRefused(f"{name} is a growing list of values, which no rule covers.")
     for slot in node.inputs:
-        socket = values.sockets.get(slot.name)
-        if slot.widget and socket and not socket.is_forced and socket.kind == slot.type:
-            raise NodeRefused(f"{slot.name} has a widget of an unknown kind, {socket.kind}.")
+        declared = values.slots.get(slot.name)
+        if not (slot.widget and declared and declared.kind == slot.type):
+            continue
+        if declared.widget_kind is None and not declared.is_forced:
+            raise NodeRefused(f"{slot.name} has a widget of an unknown kind, {declared.kind}.")
     if values.is_uncertain:
         raise NodeRefused(
             f"{values.wrong_count}: another version of it has saved them, and which belongs to"

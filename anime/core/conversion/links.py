@@ -180,7 +180,7 @@ def _bridge(
 
 
 def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
-    """Name and type of each input: sockets first, then inputs with a widget."""
+    """Name and type of each input, in the editor's order."""
     subgraph = scope.definitions.subgraphs.get(node.type)
     if subgraph:
         return [(slot.name, slot.type) for slot in subgraph.inputs]
@@ -190,10 +190,10 @@ def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
     if values is None:
         return list(saved.items())
     slots: dict[str, str] = {}
-    for name, each in (values.sockets | values.inputs).items():
+    for name, each in values.slots.items():
         if each.kind == AUTOGROW:
             slots |= {of: kind for of, kind in saved.items() if of.startswith(f"{name}.")}
-        elif each.is_linkable or name in values.sockets:
+        elif each.is_linkable or each.widget_kind is None:
             slots[name] = _type_of(each, saved.get(name))
     return list((slots | {name: kind for name, kind in saved.items() if name not in slots}).items())
 
@@ -205,7 +205,7 @@ def lost_slots(node: EditorNode, values: WidgetValues | None) -> frozenset[str]:
     """
     if values is None:
         return frozenset()
-    known = values.inputs.keys() | values.sockets.keys()
+    known = values.inputs.keys() | values.slots.keys()
     lost: set[str] = set()
     is_dropped = False
     for slot in node.inputs:
@@ -218,7 +218,7 @@ def lost_slots(node: EditorNode, values: WidgetValues | None) -> frozenset[str]:
 def input_type(values: WidgetValues | None, node: EditorNode, name: str) -> str:
     """The type of an input, from the server's definition where that is definite."""
     saved = next((slot.type for slot in node.inputs if slot.name == name), None)
-    each = (values.sockets | values.inputs).get(name) if values else None
+    each = values.slots.get(name) if values else None
     return _type_of(each, saved) if each else saved or ANY_TYPE
 
 

@@ -29,15 +29,16 @@ _NO_VALUE = object()
 class WidgetValues:
     """A node's values by the name of their input, and the inputs that they belong to.
 
-    `sockets` are the inputs without a value. `misfits` are values of another kind than their
-    input, as `steps is 'flow'`; `wrong_count` says so if there are more or fewer values than
-    widgets. `is_by_name` is true where the file's values by name were taken in place of the list,
-    `corrects_list` if that makes a difference.
+    `slots` are all inputs in the editor's order: the node's own sockets, which have no value, then
+    those with a value, each followed by what its value brings. `misfits` are values of another
+    kind than their input, as `steps is 'flow'`; `wrong_count` says so if there are more or fewer
+    values than widgets. `is_by_name` is true where the file's values by name were taken in place of
+    the list, `corrects_list` if that makes a difference.
     """
 
     values: dict[str, JsonValue] = field(default_factory=dict)
     inputs: dict[str, InputDefinition] = field(default_factory=dict)
-    sockets: dict[str, InputDefinition] = field(default_factory=dict)
+    slots: dict[str, InputDefinition] = field(default_factory=dict)
     misfits: list[str] = field(default_factory=list)
     wrong_count: str | None = None
     is_by_name: bool = False
@@ -181,7 +182,7 @@ class _ByName:
 
 def _dealt(definition: NodeDefinition, values: _Values) -> WidgetValues:
     dealt = WidgetValues()
-    for each in definition.inputs:
+    for each in sorted(definition.inputs, key=lambda each: each.widget_kind is not None):
         _deal(each, each.name, values, dealt)
     if definition.name == CUSTOM_COMBO:
         _deal_options(values, dealt)
@@ -197,8 +198,8 @@ def _dealt(definition: NodeDefinition, values: _Values) -> WidgetValues:
 def _deal(each: InputDefinition, name: str, values: _Values, dealt: WidgetValues) -> None:
     """Give an input its value, and the inputs that the value brings theirs."""
     kind = each.widget_kind
+    dealt.slots[name] = each
     if kind is None:
-        dealt.sockets[name] = each
         return
     if kind == "IMAGECOMPARE":  # sent, but it has no place in the list
         dealt.inputs[name], dealt.values[name] = each, list(_COMPARE_VIEW)
