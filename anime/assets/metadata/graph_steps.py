@@ -348,8 +348,8 @@ class StepReader:
         names = names_of(role)
         for node, rule in parts:
             inputs = node["inputs"]
-            if role in rule.settings:
-                return self._values.number(rule.settings[role], kind)
+            if role == "scheduler" and rule.schedule is not None:
+                return self._values.number(rule.schedule, kind)
             own = rule.inputs.get(role, names)
             for name in own:
                 value = inputs.get(name)

@@ -70,7 +70,7 @@ class NodeRule(BaseModel):
     beyond: str | None = None
     rows: str | None = None
     constant: str | None = None
-    settings: Mapping[str, str] = {}
+    schedule: str | None = None
     widget: str | None = None
     items: str | None = None
     shown: tuple[str, ...] = ()
@@ -183,6 +183,7 @@ class _RuleFile(BaseModel):
 
     names: Mapping[str, tuple[str, ...]]
     constants: Mapping[str, str]
+    schedules: Mapping[str, str]
     rules: tuple[NodeRule, ...]
 
 
@@ -195,9 +196,8 @@ _FILE = _read()
 _NAMES = dict(_FILE.names)
 _UNKNOWN = NodeRule()
 _EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
-_EXACT |= {
-    name: NodeRule(classes=(name,), constant=value) for name, value in _FILE.constants.items()
-}
+_EXACT |= {name: NodeRule(classes=(name,), constant=of) for name, of in _FILE.constants.items()}
+_EXACT |= {name: NodeRule(classes=(name,), schedule=of) for name, of in _FILE.schedules.items()}
 
 
 def _literal(pattern: str) -> str:
