@@ -552,9 +552,7 @@ class StepReader:
                 return []
             return [(link, side) for link in self._values.links(origin.node, _APART[side])]
         averaged = self._values.number(inputs.get("conditioning_to_strength"), float)
-        unheard = {1.0: "conditioning_from", 0.0: "conditioning_to"}.get(averaged or -1.0)
-        if averaged == 0.0:
-            unheard = "conditioning_to"
+        unheard = {1.0: "conditioning_from", 0.0: "conditioning_to", None: None}.get(averaged)
         names = tuple(names_of(side))
         if side == "negative" and not any(name in inputs for name in _APART[side]):
             names = (*names, *_OF_EITHER)  # of a node that does not know for which side it is
