@@ -159,6 +159,11 @@ class EditorLink(_Part):
     target_slot: int
     type: _SlotType = "*"
 
+    def renamed(self, ids: Mapping[str, str]) -> "EditorLink":
+        """The same between the nodes with their new ids, by the old ones."""
+        origin, target = (ids.get(each, each) for each in (self.origin_id, self.target_id))
+        return self.model_copy(update={"origin_id": origin, "target_id": target})
+
 
 class SubgraphSlot(_Part):
     """An input or output of a subgraph, and its links inside, the first first."""

@@ -128,15 +128,7 @@ def _replaced(
     return workflow.model_copy(
         update={
             "nodes": tuple(renamed.get(node.id, node) for node in workflow.nodes),
-            "links": tuple(
-                link.model_copy(
-                    update={
-                        "origin_id": ids.get(link.origin_id, link.origin_id),
-                        "target_id": ids.get(link.target_id, link.target_id),
-                    }
-                )
-                for link in workflow.links
-            ),
+            "links": tuple(link.renamed(ids) for link in workflow.links),
             "subgraphs": (*workflow.subgraphs, *subgraphs),
         }
     )

@@ -6,7 +6,7 @@ earlier subgraph: one more than the highest so far.
 
 from collections.abc import Iterable, Mapping
 
-from anime.core.conversion.editor_format import EditorLink, EditorNode, EditorWorkflow, Subgraph
+from anime.core.conversion.editor_format import EditorNode, EditorWorkflow, Subgraph
 
 
 def with_unique_ids(workflow: EditorWorkflow) -> EditorWorkflow:
@@ -55,14 +55,9 @@ def _renamed(subgraph: Subgraph, renamed: Mapping[str, Mapping[str, str]]) -> Su
     return subgraph.model_copy(
         update={
             "nodes": _with_promotions(nodes, renamed),
-            "links": tuple(_relinked(link, new) for link in subgraph.links),
+            "links": tuple(link.renamed(new) for link in subgraph.links),
         }
     )
-
-
-def _relinked(link: EditorLink, new: Mapping[str, str]) -> EditorLink:
-    origin, target = (new.get(each, each) for each in (link.origin_id, link.target_id))
-    return link.model_copy(update={"origin_id": origin, "target_id": target})
 
 
 def _with_promotions(
