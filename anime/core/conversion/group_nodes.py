@@ -7,7 +7,7 @@ converted where their number, names and types leave one way only.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -31,8 +31,7 @@ class _Ambiguous(Exception):
     """It is not certain what a group node stands for."""
 
 
-@dataclass(frozen=True)
-class _InnerLink:
+class _InnerLink(NamedTuple):
     origin: int
     origin_slot: int
     target: int
@@ -61,10 +60,6 @@ class _Group:
         name = self.nodes[place].inputs[slot].name
         return self.names.get((place, name), name)
 
-    def has_widget(self, place: int, slot: int) -> bool:
-        """Whether an input can have a value of its own as well."""
-        return bool(self.nodes[place].inputs[slot].widget)
-
     def shown_places(self, place: int, classes: NodeDefinitions) -> list[bool]:
         """For each of a node's values, whether the group node has it: not if a link gives it."""
         node = self.nodes[place]
@@ -73,9 +68,7 @@ class _Group:
             for link in self.links
             if link.target == place and link.target_slot < len(node.inputs)
         }
-        if node.type not in classes:
-            return [True] * len(node.values)
-        widgets = widgets_by_place(node, classes[node.type])
+        widgets = widgets_by_place(node, classes[node.type]) if node.type in classes else []
         if fed.isdisjoint(widgets):
             return [True] * len(node.values)
         return [name not in fed for name in widgets]
@@ -176,41 +169,23 @@ def _subgraph_of(
     """The subgraph that a group node stands for, its values in the inner nodes."""
     inputs, outputs = list(group.free_inputs()), list(group.free_outputs())
     if len(inputs) != len(node.inputs):  # widgets inside that have no slot outside
-        inputs = [(place, slot) for place, slot in inputs if not group.has_widget(place, slot)]
+        inputs = [(at, slot) for at, slot in inputs if not group.nodes[at].inputs[slot].widget]
     _refuse_other_slots(node, group, inputs, outputs)
     values = _values_of(node, group, classes)
     ids = [str(next(numbers)) for _ in group.nodes]
-    link_ids = map(str, count(1))
+    ends = [(_at(ids, origin), slot, _at(ids, to), at) for origin, slot, to, at in group.links]
+    ends += [(SUBGRAPH_INPUTS, at, ids[inner], slot) for at, (inner, slot) in enumerate(inputs)]
+    ends += [(ids[inner], slot, SUBGRAPH_OUTPUTS, at) for at, (inner, slot) in enumerate(outputs)]
     links = [
         EditorLink(
-            id=next(link_ids),
-            origin_id=_at(ids, link.origin),
-            origin_slot=link.origin_slot,
-            target_id=_at(ids, link.target),
-            target_slot=link.target_slot,
+            id=str(number),
+            origin_id=origin_id,
+            origin_slot=origin_slot,
+            target_id=target_id,
+            target_slot=target_slot,
         )
-        for link in group.links
+        for number, (origin_id, origin_slot, target_id, target_slot) in enumerate(ends, 1)
     ]
-    for place, (inner, slot) in enumerate(inputs):
-        links.append(
-            EditorLink(
-                id=next(link_ids),
-                origin_id=SUBGRAPH_INPUTS,
-                origin_slot=place,
-                target_id=ids[inner],
-                target_slot=slot,
-            )
-        )
-    for place, (inner, slot) in enumerate(outputs):
-        links.append(
-            EditorLink(
-                id=next(link_ids),
-                origin_id=ids[inner],
-                origin_slot=slot,
-                target_id=SUBGRAPH_OUTPUTS,
-                target_slot=place,
-            )
-        )
     nodes = tuple(
         _linked(inner, ids[place], values[place], links) for place, inner in enumerate(group.nodes)
     )
