@@ -4,13 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from anime.core.conversion.bridging import bridged_input
-from anime.core.conversion.definitions import (
-    ANY_TYPE,
-    AUTOGROW,
-    MATCH_TYPE,
-    InputDefinition,
-    NodeDefinition,
-)
+from anime.core.conversion.definitions import ANY_TYPE, AUTOGROW, MATCH_TYPE, InputDefinition
 from anime.core.conversion.editor_format import (
     BYPASSED,
     GETTER,
@@ -71,11 +65,8 @@ class PromotedWidget:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class Primitive:
     """A PrimitiveNode, whose value reaches only what it is linked to itself."""
-
-    node: EditorNode
 
 
 LinkOrigin: TypeAlias = Output | InstanceInput | PromotedWidget | Primitive | None
@@ -123,7 +114,7 @@ def _before(
         raise NodeRefused(_NOT_THERE)
     if link.origin_slot < 0:
         return None
-    if node and node.type == GETTER and node.mode not in {NEVER, BYPASSED}:
+    if node.type == GETTER and node.mode not in {NEVER, BYPASSED}:
         scope, node = scope.setter_of(node)
     if node.mode == NEVER:
         return None
@@ -133,7 +124,7 @@ def _before(
     if node.mode == BYPASSED:
         return _bridge(scope, node, link.origin_slot, wanted)
     if node.type == PRIMITIVE:
-        return Primitive(node)
+        return Primitive()
     if scope.is_instance(node):
         return _inside(scope.inside(node), link.origin_slot, wanted)
     return None if node.type in VIRTUAL else Output(scope, node, link.origin_slot)
@@ -230,13 +221,9 @@ def output_types(scope: Scope, node: EditorNode) -> list[str]:
     saved = [slot.type for slot in node.outputs]
     if node.type not in scope.definitions.classes:
         return saved
-    return _declared_outputs(scope.definitions.classes[node.type], saved)
-
-
-def _declared_outputs(definition: NodeDefinition, saved: list[str]) -> list[str]:
     return [
         saved[slot] if kind == MATCH_TYPE and slot < len(saved) else kind
-        for slot, kind in enumerate(definition.output_types)
+        for slot, kind in enumerate(scope.definitions.classes[node.type].output_types)
     ]
 
 
