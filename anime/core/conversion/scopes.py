@@ -215,13 +215,10 @@ class InstanceScope(Scope):
     @cached_property
     def _suits_list(self) -> bool:
         """Whether each value of the list is of the kind of the input that it would get."""
-        ends = (widgets[0] for widgets in self._widgets_behind_inputs().values())
-        return all(
-            each is None or suits(value, each)
-            for value, each in zip(
-                self.instance.values, (self._input_behind(*end) for end in ends), strict=False
-            )
-        )
+        ends = self._widgets_behind_inputs().values()
+        inputs = (self._input_behind(*widgets[0]) for widgets in ends)
+        pairs = zip(self.instance.values, inputs, strict=False)
+        return all(each is None or suits(value, each) for value, each in pairs)
 
     def _take_promoted(self, held: InstanceValues, leads: _Leads) -> None:
         """Take the values as older editors saved them: in the order of the promoted widgets.
@@ -263,8 +260,7 @@ class InstanceScope(Scope):
             return False
         if self.is_instance(node):
             return self.inside(node).saved_values.has(name)
-        values = self.definitions.values_of(node)
-        return values is not None and name in values.inputs
+        return self._input_behind(node_id, name) is not None
 
     def _input_behind(self, node_id: str, name: str) -> InputDefinition | None:
         """What the widget of an inner node takes; None if an inner instance shows it."""
