@@ -32,12 +32,10 @@ def cycle_in(graph: Graph) -> list[NodeFinding]:
     try:
         TopologicalSorter(before).prepare()
     except CycleError as fault:
-        cycle = dict.fromkeys(fault.args[1])
+        cycle = ((node_id, graph[node_id]) for node_id in dict.fromkeys(fault.args[1]))
         return [
-            NodeFinding(
-                node_id, graph[node_id]["class_type"], title_of(graph[node_id]), "it feeds itself."
-            )
-            for node_id in cycle
+            NodeFinding(node_id, node["class_type"], title_of(node), "it feeds itself.")
+            for node_id, node in cycle
         ]
     return []
 
