@@ -1,6 +1,7 @@
 """Fields of a tool's JSON settings, each of the type that it should be or None."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from pydantic import JsonValue
 
@@ -36,12 +37,9 @@ def fields_of(value: JsonValue) -> Fields:
 
 def loras_of(names: JsonValue, strengths: JsonValue) -> tuple[LoraUse, ...]:
     """LoRAs of which names and strengths are listed apart."""
-    listed, weights = list(_items(names)), list(_items(strengths))
     return tuple(
         LoraUse(name=name, strength=number_in(weight))
-        for name, weight in zip(
-            listed, [*weights, *[None] * len(listed)][: len(listed)], strict=True
-        )
+        for name, weight in zip_longest(_items(names), _items(strengths))
         if isinstance(name, str) and name
     )
 
