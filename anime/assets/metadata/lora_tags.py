@@ -58,6 +58,4 @@ def whole_in(text: object) -> int | None:
     if isinstance(text, float):
         return int(text) if text.is_integer() and abs(text) < 2**53 else None
     plain = str(text).strip() if isinstance(text, str) else ""
-    return (
-        int(plain) if plain and len(plain) <= 20 and plain.isascii() and plain.isdigit() else None
-    )
+    return int(plain) if len(plain) <= 20 and plain.isascii() and plain.isdigit() else None
