@@ -7,6 +7,7 @@ which puts no quotes around the prompt).
 """
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 
 from pydantic import JsonValue
@@ -136,10 +137,7 @@ def _name_of(value: JsonValue) -> str | None:
     )
 
 
-def _loras(value: JsonValue) -> list[LoraUse]:
-    found = []
+def _loras(value: JsonValue) -> Iterator[LoraUse]:
     for each in objects_in(value):
-        name = _name_of(each.get("model")) or _name_of(each.get("lora"))
-        if name:
-            found.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
-    return found
+        if name := _name_of(each.get("model")) or _name_of(each.get("lora")):
+            yield LoraUse(name=name, strength=number_in(each.get("weight")))

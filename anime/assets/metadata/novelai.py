@@ -93,7 +93,7 @@ def hidden_texts(pixels: bytes, mode: str, width: int, height: int) -> dict[str,
 def may_hide_texts(column: bytes, bands: int) -> bool:
     """Whether the first column of a picture (its pixels from the top) has such a name."""
     return any(
-        _octets(_bands_of(column, bands, places)[: 8 * _MAGIC_BYTES]) == name
+        _octets(_interleaved([column[at::bands] for at in places])[: 8 * _MAGIC_BYTES]) == name
         for name, (places, _) in _MAGIC.items()
         if places[-1] < bands
     )
@@ -128,10 +128,6 @@ class _HidingBits:
         line = self._width * self._bands
         bands = [self._pixels[column * self._bands + place :: line] for place in self._places]
         return bands[0] if len(bands) == 1 else _interleaved(bands)
-
-
-def _bands_of(pixels: bytes, bands: int, places: tuple[int, ...]) -> bytes:
-    return _interleaved([pixels[place::bands] for place in places])
 
 
 def _interleaved(bands: list[bytes]) -> bytes:
