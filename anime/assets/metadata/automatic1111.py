@@ -15,11 +15,10 @@ import json
 import re
 from collections.abc import Iterator
 
-from pydantic import JsonValue
-
 from anime.assets.metadata.grids import varied_in
 from anime.assets.metadata.lora_tags import acting, loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
+from anime.core.foreign_json import read_json
 
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
 _UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
@@ -329,10 +328,7 @@ def _hashed(text: str) -> Sampling:
     >>> _hashed('{"Model:kite": "0a1b2c3d4e", "model": "0a1b2c3d4e"}').model
     'kite'
     """
-    try:
-        listed: JsonValue = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        listed = {}
+    listed = read_json(text)
     hashes = listed if isinstance(listed, dict) else {}
     own = str(hashes.get("model"))
     if not _HASH.fullmatch(own):
@@ -346,10 +342,7 @@ def _resources(text: str) -> Sampling:
 
     Some savers list encoders of text as checkpoints, too: of several, none is known to be it.
     """
-    try:
-        listed: JsonValue = json.loads(text) if text else []
-    except (ValueError, RecursionError):
-        listed = []
+    listed = read_json(text)
     models, loras = set(), []
     for each in listed if isinstance(listed, list) else []:
         if not isinstance(each, dict):
