@@ -187,26 +187,15 @@ class _RuleFile(BaseModel):
     rules: tuple[NodeRule, ...]
 
 
-def _read() -> _RuleFile:
-    text = files(__package__).joinpath("node_rules.toml").read_text(encoding="utf-8")
-    return _RuleFile.model_validate(tomllib.loads(text))
-
-
-_FILE = _read()
+_TEXT = files(__package__).joinpath("node_rules.toml").read_text(encoding="utf-8")
+_FILE = _RuleFile.model_validate(tomllib.loads(_TEXT))
 _NAMES = dict(_FILE.names)
 _UNKNOWN = NodeRule()
 _EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
 _EXACT |= {name: NodeRule(classes=(name,), constant=of) for name, of in _FILE.constants.items()}
 _EXACT |= {name: NodeRule(classes=(name,), schedule=of) for name, of in _FILE.schedules.items()}
-
-
-def _literal(pattern: str) -> str:
-    """The pattern with brackets taken as they are: class names have some."""
-    return pattern.replace("[", "[[]")
-
-
 _PATTERNS = [  # each with how a class that fits it begins, as to compile it takes long
-    (each.partition("*")[0], _literal(each), rule)
+    (each.partition("*")[0], each.replace("[", "[[]"), rule)  # a bracket stands for itself
     for rule in _FILE.rules
     for each in rule.classes
     if "*" in each
