@@ -323,16 +323,12 @@ def _media_links(
     links = [(value, role) for name, role in media if is_link(value := inputs[name])]
     if len(links) < 2 and not is_canvas:
         return links
-    if is_canvas and not _has_latent(inputs):
+    if is_canvas and not any(is_link(inputs.get(name)) for name in names_of("latent")):
         return []
     roles = {role for _, role in links}
     ranks = ("sound", *_MEDIA) if kind is FileKind.AUDIO else _MEDIA
     chosen = next((each for each in ranks if each in roles), None)
     return [(link, role) for link, role in links if role == chosen]
-
-
-def _has_latent(inputs: dict[str, JsonValue]) -> bool:
-    return any(is_link(inputs.get(name)) for name in names_of("latent"))
 
 
 @lru_cache(maxsize=4096)  # a sweep asks this of every node of every file
