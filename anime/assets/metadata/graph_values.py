@@ -328,8 +328,14 @@ class GraphValues:
             return None
         if rule.widget is not None:
             return self._widget_text(settled, rule.widget)
-        if rule.join or rule.replace or rule.entry or rule.braces:
-            return self._put_together(node, rule, steps_left - 1)
+        if rule.entry:
+            return self._entry(inputs, rule, steps_left - 1)
+        if rule.braces:
+            return self._filled_in(inputs, rule, steps_left - 1)
+        if rule.join or rule.replace:
+            made = self._joined if rule.join else self._replaced
+            text = made(node, rule, steps_left - 1)
+            return _tidied(text) if text is not None and _is_tidied(inputs, rule) else text
         names: Sequence[str] = rule.text or rule.inputs.get(settled.role, ())
         if not names and not rule.shown:
             is_told = settled.role in rule.outputs
@@ -343,16 +349,6 @@ class GraphValues:
         if text is not None and rule.comments is not None:
             text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
-
-    def _put_together(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
-        """The text that a node makes of several inputs."""
-        if rule.entry:
-            return self._entry(node["inputs"], rule, steps_left)
-        if rule.braces:
-            return self._filled_in(node["inputs"], rule, steps_left)
-        made = self._joined if rule.join else self._replaced
-        text = made(node, rule, steps_left)
-        return _tidied(text) if text is not None and _is_tidied(node["inputs"], rule) else text
 
     def _entry(self, inputs: dict[str, JsonValue], rule: NodeRule, steps_left: int) -> str | None:
         """What a JSON object has under a name, as Python writes it; of nothing an empty text."""
