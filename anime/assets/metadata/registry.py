@@ -91,7 +91,7 @@ class _Testimony:
         self.editor_workflow: JsonValue = None
         self.parameters: str | None = None
         self.unread: dict[str, str] = {}
-        self.verbatim: dict[str, str] = {}
+        self.verbatim: dict[str, str | None] = {}
         self._texts = dict(texts)
         self._saved = saved
         for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
@@ -115,17 +115,13 @@ class _Testimony:
         elif (graph := graph_of(value)) is not None:
             if self.graph is None:
                 self._hear_graph(graph, value)
-                self._keep("graph", verbatim if len(graph) == len(value) else None)
+                self.verbatim["graph"] = verbatim if len(graph) == len(value) else None
         elif isinstance(value.get("nodes"), list) and "edges" not in value:  # InvokeAI's has some
             if self.editor_workflow is None:
                 self.editor_workflow = value
-                self._keep("editor_workflow", verbatim)
+                self.verbatim["editor_workflow"] = verbatim
         else:
             self._hear_settings(name, text, value, is_part=is_part)
-
-    def _keep(self, field: str, verbatim: str | None) -> None:
-        if verbatim is not None:
-            self.verbatim[field] = verbatim
 
     def _hear_graph(self, graph: Graph, value: Fields) -> None:
         self.graph = graph
@@ -210,7 +206,7 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
         graph=testimony.graph,
         editor_workflow=testimony.editor_workflow,
         parameters=testimony.parameters,
-        verbatim=testimony.verbatim,
+        verbatim={name: text for name, text in testimony.verbatim.items() if text is not None},
         texts={
             storable_text(name): storable_text(text)[:MAX_PROMPT_CHARS]
             for name, text in unread.items()
