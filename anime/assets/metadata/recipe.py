@@ -10,25 +10,25 @@ from anime.core.foreign_json import storable_text
 from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED
 
-Source = Literal[
+Source = Literal[  # in the order in which they are believed
     "anime",
     "comfyui",
-    "automatic1111",
     "swarmui",
+    "mflux",
+    "wangp",
     "invokeai",
+    "drawthings",
     "novelai",
-    "fooocus",
     "ruinedfooocus",
     "easydiffusion",
-    "drawthings",
-    "civitai",
+    "fooocus",
     "tensorart",
+    "civitai",
     "animagine",
     "sdscripts",
     "mochidiffusion",
     "midjourney",
-    "mflux",
-    "wangp",
+    "automatic1111",
 ]
 MAX_PROMPT_CHARS = 50_000
 MAX_NAME_CHARS = 500

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import PureWindowsPath
-from typing import TypeGuard
+from typing import TypeGuard, get_args
 
 from pydantic import JsonValue
 
@@ -193,7 +193,7 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
     heard = testimony.said
     if stamp is not None:
         heard = {"anime": _stamped(stamp), **heard}
-    ordered = {source: heard[source] for source in _ORDER if source in heard}
+    ordered = {source: heard[source] for source in get_args(Source) if source in heard}
     if {"comfyui", "automatic1111"} <= ordered.keys():
         told = ordered["automatic1111"]
         if not _is_same_file(ordered["comfyui"].model, told.model):
@@ -247,14 +247,3 @@ def _stamped(stamp: FileStamp) -> Sampling:
     return Sampling(
         prompt=stamp.prompt, negative_prompt=stamp.negative_prompt, seed=int(stamp.seed)
     )
-
-
-_ORDER: tuple[Source, ...] = (
-    "anime",
-    "comfyui",
-    *_OF_SETTINGS,
-    "sdscripts",
-    "mochidiffusion",
-    "midjourney",
-    "automatic1111",
-)
