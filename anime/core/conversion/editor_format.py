@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -67,7 +67,10 @@ def _none_as_usual(value: object) -> object:
     return 0 if value is None else value
 
 
+T = TypeVar("T")
 _Id = Annotated[str, BeforeValidator(_as_id)]
+_Several = Annotated[tuple[T, ...], BeforeValidator(_none_as_empty)]
+_Object = Annotated[dict[str, Any], BeforeValidator(_other_as_empty)]
 _SlotType = Annotated[str, BeforeValidator(_as_type)]
 
 
@@ -98,11 +101,9 @@ class EditorNode(_Part):
     type: str
     mode: Annotated[int, BeforeValidator(_none_as_usual)] = 0
     title: str | None = None
-    inputs: Annotated[tuple[EditorInput, ...], BeforeValidator(_none_as_empty)] = ()
-    outputs: Annotated[tuple[EditorOutput, ...], BeforeValidator(_none_as_empty)] = ()
-    properties: Annotated[dict[str, Any], BeforeValidator(_other_as_empty)] = Field(
-        default_factory=dict
-    )
+    inputs: _Several[EditorInput] = ()
+    outputs: _Several[EditorOutput] = ()
+    properties: _Object = Field(default_factory=dict)
     widgets_values: Any = None
     widgets_values_named: Any = None
 
@@ -170,9 +171,7 @@ class SubgraphSlot(_Part):
 
     name: str
     type: _SlotType = "*"
-    link_ids: Annotated[
-        tuple[_Id, ...], BeforeValidator(_none_as_empty), Field(alias="linkIds")
-    ] = ()
+    link_ids: Annotated[_Several[_Id], Field(alias="linkIds")] = ()
 
 
 class Broadcast(_Part):
@@ -195,10 +194,7 @@ class EditorGraph(_Part):
 
     nodes: tuple[EditorNode, ...]
     extra: Annotated[GraphExtra, BeforeValidator(_other_as_empty)] = GraphExtra()
-    links: Annotated[
-        tuple[Annotated[EditorLink, BeforeValidator(_as_link)], ...],
-        BeforeValidator(_none_as_empty),
-    ] = ()
+    links: _Several[Annotated[EditorLink, BeforeValidator(_as_link)]] = ()
 
     @cached_property
     def nodes_by_id(self) -> dict[str, EditorNode]:
@@ -225,8 +221,8 @@ class Subgraph(EditorGraph):
 
     id: str
     name: str = ""
-    inputs: Annotated[tuple[SubgraphSlot, ...], BeforeValidator(_none_as_empty)] = ()
-    outputs: Annotated[tuple[SubgraphSlot, ...], BeforeValidator(_none_as_empty)] = ()
+    inputs: _Several[SubgraphSlot] = ()
+    outputs: _Several[SubgraphSlot] = ()
 
     @cached_property
     def links_from_input(self) -> tuple[tuple[EditorLink, ...], ...]:
@@ -252,9 +248,7 @@ class EditorWorkflow(EditorGraph):
 
     last_node_id: int = 0
     subgraphs: tuple[Subgraph, ...] = ()
-    group_nodes: Annotated[dict[str, Any], BeforeValidator(_other_as_empty)] = Field(
-        default_factory=dict
-    )
+    group_nodes: _Object = Field(default_factory=dict)
 
     @cached_property
     def subgraphs_by_id(self) -> dict[str, Subgraph]:
