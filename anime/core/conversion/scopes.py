@@ -30,8 +30,8 @@ class Definitions:
     def __init__(self, workflow: EditorWorkflow, classes: NodeDefinitions) -> None:
         self.subgraphs: Mapping[str, Subgraph] = workflow.subgraphs_by_id
         self.classes = classes
-        self._values: dict[int, WidgetValues] = {}
-        self._kept: list[EditorNode] = []  # so that no id of an object is used twice
+        # With the nodes, so that no id of an object is used twice.
+        self._values: dict[int, tuple[EditorNode, WidgetValues]] = {}
 
     def title_of(self, node: EditorNode) -> str:
         """The title of a node, as the editor shows it."""
@@ -44,9 +44,8 @@ class Definitions:
         if node.type not in self.classes:
             return None
         if id(node) not in self._values:
-            self._kept.append(node)
-            self._values[id(node)] = widget_values(node, self.classes[node.type])
-        return self._values[id(node)]
+            self._values[id(node)] = node, widget_values(node, self.classes[node.type])
+        return self._values[id(node)][1]
 
 
 @dataclass
