@@ -29,7 +29,7 @@ _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _NETWORK = re.compile(r"addnet model (\d{1,2})")
 _NETWORK_HASH = re.compile(r"\s*\([0-9a-fA-F]{1,64}\)$")
-_LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
+_LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")  # of ComfyUI's saving nodes
 _LORA_OF_DRAW_THINGS = re.compile(r"lora (\d{1,3}) model")
 _SECOND_PASS = frozenset(
     {"hires steps", "hires upscale", "hires upscaler", "hires resize", "first pass size"}
@@ -255,10 +255,10 @@ def _value(rest: str) -> tuple[str, str]:
 def _loras_told(settings: dict[str, str], prompt: str) -> tuple[LoraUse, ...]:
     """LoRAs that the prompts call, else those that are listed; Draw Things knows no calls."""
     if "seed mode" in settings:
-        return _loras_of_draw_things(settings)
+        return acting(_numbered(settings, _LORA_OF_DRAW_THINGS, "lora {} weight"))
     called = _loras_in(prompt, settings.get("hires prompt", ""))
-    listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
-    return called or listed
+    by_number = _numbered(settings, _LORA_NAME, "lora_{} strength model")
+    return called or by_number or _loras_by_weight(settings) or _loras_by_name(settings)
 
 
 def _loras_in(prompt: str, of_second_pass: str) -> tuple[LoraUse, ...]:
@@ -281,25 +281,12 @@ def _networks(settings: dict[str, str]) -> Iterator[LoraUse]:
             yield LoraUse(name=_NETWORK_HASH.sub("", network), strength=number_in(weight))
 
 
-def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
-    """LoRAs that ComfyUI's saving nodes list as `Lora_0 Model name`, `Lora_0 Strength model`."""
-    numbers = (found[1] for found in map(_LORA_NAME.fullmatch, settings) if found)
+def _numbered(settings: dict[str, str], label: re.Pattern[str], weight: str) -> tuple[LoraUse, ...]:
+    """LoRAs that are listed as `Lora_0 Model name` or `LoRA 1 Model`, each beside its weight."""
+    found = filter(None, map(label.fullmatch, settings))
     return tuple(
-        LoraUse(
-            name=settings[f"lora_{number} model name"],
-            strength=number_in(settings.get(f"lora_{number} strength model")),
-        )
-        for number in numbers
-    )
-
-
-def _loras_of_draw_things(settings: dict[str, str]) -> tuple[LoraUse, ...]:
-    """LoRAs that Draw Things lists as `LoRA 1 Model`, `LoRA 1 Weight`."""
-    found = (_LORA_OF_DRAW_THINGS.fullmatch(name) for name in settings)
-    return acting(
-        LoraUse(name=settings[each[0]], strength=number_in(settings.get(f"lora {each[1]} weight")))
+        LoraUse(name=settings[each[0]], strength=number_in(settings.get(weight.format(each[1]))))
         for each in found
-        if each
     )
 
 
