@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.limits import unusable
+from anime.assets.metadata.json_fields import fields_of
 from anime.core.foreign_json import MAX_JSON_CHARS, read_json
 from anime.core.paths import FileKind
 from anime.errors import UnusableReason
@@ -69,12 +70,10 @@ def _facts(media_type: str, scene: bytes) -> MediaFacts:
 
 def _texts(scene: bytes) -> dict[str, str]:
     """The texts in the extras of the asset or of the whole scene."""
-    found = read_json(scene.decode("utf-8", "replace"))
+    found = fields_of(read_json(scene.decode("utf-8", "replace")))
     texts: dict[str, str] = {}
-    asset = found.get("asset") if isinstance(found, dict) else None
-    for holder in (asset, found):
-        extras = holder.get("extras") if isinstance(holder, dict) else None
-        for name, value in extras.items() if isinstance(extras, dict) else ():
+    for holder in (fields_of(found.get("asset")), found):
+        for name, value in fields_of(holder.get("extras")).items():
             if isinstance(value, str | dict | list):
                 texts.setdefault(name, value if isinstance(value, str) else json.dumps(value))
     return texts

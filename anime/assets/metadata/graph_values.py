@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
+from anime.assets.metadata.json_fields import fields_of, objects_in
 from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
 from anime.assets.metadata.preset_sizes import SIDES, preset_size
 from anime.core.foreign_json import read_json
@@ -355,8 +356,7 @@ class GraphValues:
         text, name = (self._text(inputs.get(each), "value", steps_left) for each in rule.entry)
         if text is None or name is None:
             return None
-        held = read_json(text)
-        value = held.get(name) if isinstance(held, dict) else None
+        value = fields_of(read_json(text)).get(name)
         return "" if value is None else str(value)
 
     def _filled_in(
@@ -520,9 +520,8 @@ def _texts_shown(editor_workflow: JsonValue, node_id: str) -> set[str]:
 
     What the graph holds of them is of the run before.
     """
-    nodes = editor_workflow.get("nodes") if isinstance(editor_workflow, dict) else None
-    for node in nodes if isinstance(nodes, list) else ():
-        if isinstance(node, dict) and str(node.get("id")) == node_id:
+    for node in objects_in(fields_of(editor_workflow).get("nodes")):
+        if str(node.get("id")) == node_id:
             held = node.get("widgets_values")
             flat = [
                 text
