@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 
 from anime.assets.metadata.grids import varied_in
+from anime.assets.metadata.json_fields import fields_of, objects_in
 from anime.assets.metadata.lora_tags import acting, loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 from anime.core.foreign_json import read_json
@@ -315,8 +316,7 @@ def _hashed(text: str) -> Sampling:
     >>> _hashed('{"Model:kite": "0a1b2c3d4e", "model": "0a1b2c3d4e"}').model
     'kite'
     """
-    listed = read_json(text)
-    hashes = listed if isinstance(listed, dict) else {}
+    hashes = fields_of(read_json(text))
     own = str(hashes.get("model"))
     if not _HASH.fullmatch(own):
         return Sampling()
@@ -329,11 +329,8 @@ def _resources(text: str) -> Sampling:
 
     Some savers list encoders of text as checkpoints, too: of several, none is known to be it.
     """
-    listed = read_json(text)
     models, loras = set(), []
-    for each in listed if isinstance(listed, list) else []:
-        if not isinstance(each, dict):
-            continue
+    for each in objects_in(read_json(text)):
         words = (each.get("modelName"), each.get("modelVersionName"))
         air = _AIR.fullmatch(str(each.get("air")))
         kind = str(each.get("type") or (air and air[1])).lower()
