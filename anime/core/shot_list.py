@@ -5,7 +5,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -62,12 +62,14 @@ _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 class ListRow:
     """One row. Rows count from 1, the header's, as a spreadsheet counts; lines of a text do, too.
 
-    A cell of None says nothing; an empty one empties its field.
+    A cell of None says nothing; an empty one empties its field. `unreadable` has, by place, the
+    cells that cannot be taken: what each is called, and why. They count if their column does.
     """
 
     number: int
     cells: Sequence[str | None]
     unit: str = "Row"
+    unreadable: Mapping[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def cell(self, place: int) -> str | None:
         """The cell at that place without spaces around it; what a row lacks at its end is empty."""
@@ -344,13 +346,14 @@ def _letters_of(heading: str) -> str:
 
 def _shot_of(row: ListRow, places: Mapping[int, str]) -> ShotFields:
     cells = {field: row.cell(place) or "" for place, field in places.items()}
-    formulas = [
+    unreadable = (each for place in places for each in row.unreadable.get(place, ()))
+    faults = [ListFault(row, *each) for each in dict.fromkeys(unreadable)] + [
         ListFault(row, field, "is a formula or its error; save the values")
         for field, cell in cells.items()
         if _FORMULA.match(cell)
     ]
-    if formulas:
-        raise _RowError(formulas)
+    if faults:
+        raise _RowError(faults)
     given = {
         field: _value_of(field, _ESCAPED.sub("", cell, count=1) if _ESCAPED.match(cell) else cell)
         for field, cell in cells.items()

@@ -88,6 +88,23 @@ def test_merged_cells_are_refused_with_their_place() -> None:
     assert "Row 2, B2:B4: are merged cells" in refusal(data, ListFormat.XLSX)
 
 
+def test_dates_and_merged_cells_of_columns_that_nobody_takes_are_not_refused() -> None:
+    def change(sheet: Any) -> None:
+        sheet["H2"] = date(2026, 5, 1)
+        sheet.merge_cells("H2:H4")
+
+    found = read(workbook(change=change), ListFormat.XLSX)
+    assert found.shots == SHOTS
+    taken = rows_of_list(workbook(change=change), ListFormat.XLSX)
+    with pytest.raises(InvalidRequest, match=r"Row 2, H2:H4: are merged.* Row 2, H2: is a date"):
+        read_shot_list(taken, {"Editor": "notes"})
+
+
+def test_merged_headings_are_refused() -> None:
+    data = workbook(change=lambda sheet: sheet.merge_cells("H1:I1"))
+    assert "Row 1, H1:I1: are merged cells" in refusal(data, ListFormat.XLSX)
+
+
 def test_a_workbook_of_too_many_rows_is_refused_before_it_is_read_to_its_end() -> None:
     book = Workbook(write_only=True)
     sheet = book.create_sheet()

@@ -1,8 +1,10 @@
 """The first sheet of an Excel workbook as rows of a shot list."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, time, timedelta
 from io import BytesIO
+from itertools import chain
 from zipfile import BadZipFile, ZipFile
 
 from openpyxl import load_workbook
@@ -16,6 +18,7 @@ _MOST_COLUMNS = 256
 _EXACT = 10**15  # Excel keeps 15 digits of a number
 # What openpyxl raises of damaged files, ParseError of XML among them.
 _FAULTS = (BadZipFile, InvalidFileException, SyntaxError, LookupError, ValueError, TypeError)
+_AS_TEXT = "format the column as text, and enter it again"
 _SAVE = "Save it as a workbook (.xlsx) or as “CSV UTF-8”."
 
 
@@ -23,8 +26,8 @@ def workbook_rows(data: bytes) -> Iterator[ListRow]:
     """The rows of the first sheet, as they are seen.
 
     Raises:
-        InvalidRequest: it is no workbook, has too many rows, merged cells, or values that Excel has
-            changed; each is named with its row.
+        InvalidRequest: it is no workbook, has too many rows, or headings that are merged cells or
+            values that Excel has changed. Of other rows, such cells are `unreadable`.
     """
     if len(data) > MAX_BYTES:
         raise InvalidRequest(f"The workbook is larger than {MAX_BYTES:,} bytes.", "Split it.")
@@ -37,25 +40,22 @@ def workbook_rows(data: bytes) -> Iterator[ListRow]:
         raise
     except _FAULTS as fault:
         raise InvalidRequest(f"The list is no workbook: {fault}.", _SAVE) from None
-    faults = [
-        ListFault(
-            ListRow(int(merged.min_row), ()),
-            str(merged.coord),
-            "are merged cells; fill in each row",
-        )
-        for merged in sheet.merged_cells.ranges
-    ]
+    merged = defaultdict[tuple[int, int], list[tuple[str, str]]](list)
+    for area in sheet.merged_cells.ranges:
+        for place in range(area.min_col - 1, area.max_col):
+            merged[area.min_row, place].append((area.coord, "are merged cells; fill in each row"))
     rows = []
     for number, cells in enumerate(sheet.iter_rows(max_col=_columns_of(sheet)), start=1):
-        row = ListRow(number, [_text_of(cell.value, cell.data_type) for cell in cells])
-        faults += [
-            ListFault(row, cell.coordinate, reason)
-            for cell in cells
-            if (reason := _fault_of(cell.value))
-        ]
-        rows.append(row)
-    if faults:
-        raise refusal_of(faults)
+        unreadable = {
+            place: tuple(found)
+            for place, cell in enumerate(cells)
+            if (found := merged[number, place] + _faults_of(cell.coordinate, cell.value))
+        }
+        texts = [_text_of(cell.value, cell.data_type) for cell in cells]
+        rows.append(ListRow(number, texts, unreadable=unreadable))
+    if rows and rows[0].unreadable:
+        merges = dict.fromkeys(chain.from_iterable(rows[0].unreadable.values()))
+        raise refusal_of([ListFault(rows[0], *each) for each in merges])
     return iter(rows)
 
 
@@ -99,11 +99,11 @@ def _text_of(value: object, kind: str) -> str:
     return str(value)
 
 
-def _fault_of(value: object) -> str | None:
+def _faults_of(place: str, value: object) -> list[tuple[str, str]]:
     """What Excel may have made of what somebody has typed."""
     if isinstance(value, date | time | timedelta):  # a datetime is a date
-        return "is a date; format the column as text, and enter it again"
+        return [(place, f"is a date; {_AS_TEXT}")]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and abs(float(str(value))) >= _EXACT:
-        return "is a number that Excel has rounded; format the column as text, and enter it again"
-    return None
+        return [(place, f"is a number that Excel has rounded; {_AS_TEXT}")]
+    return []
