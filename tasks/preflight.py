@@ -263,7 +263,15 @@ async def _check(
     gone = classes - nodes.keys()
     replaced = await comfy.replaced_classes(gone) if gone else {}
     policy.check(graph, successors={old: info.name for old, info in replaced.items()})
-    infos = {name: info.with_choices(arriving) for name, info in (nodes | replaced).items()}
+    takes = {  # of these classes, the choices are files
+        node["class_type"]
+        for node in graph.values()
+        if any(isinstance(each, str) and each in arriving for each in node["inputs"].values())
+    }
+    infos = {
+        name: info.with_choices(arriving) if name in takes else info
+        for name, info in (nodes | replaced).items()
+    }
     problems = await asyncio.to_thread(check_graph, graph, infos)
     if problems:
         raise PromptRejected(

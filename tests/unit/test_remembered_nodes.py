@@ -13,6 +13,7 @@ from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_templates import load_template
 from anime.core.node_classes import NodeClassPolicy
+from anime.core.paths import INPUTS_FOLDER
 from anime.errors import ComfyUIUnreachable, PromptRejected
 from anime.schemas import GenerationRequest
 from anime.settings import SHIPPED_WORKFLOWS
@@ -113,3 +114,22 @@ async def test_after_a_restart_all_is_asked_for_again(
         await client.system_stats()
     await server.prepared()
     assert LOADER in server.asked
+
+
+async def test_a_picture_that_is_to_come_is_no_model(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    picture = tmp_path / INPUTS_FOLDER / "mine.png"
+    picture.parent.mkdir()
+    picture.touch()
+    with pytest.raises(PromptRejected, match=r"ComfyUI has: a\. "):
+        await prepare_template(
+            server.client(),
+            load_template("img2img", SHIPPED_WORKFLOWS),
+            GenerationRequest(
+                prompt="a cat", model="b", inputs={"image": f"{INPUTS_FOLDER}/mine.png"}
+            ),
+            library=AssetStore(tmp_path),
+            default_model=None,
+            node_class_policy=NodeClassPolicy(),
+        )
