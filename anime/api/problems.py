@@ -17,6 +17,7 @@ from anime.net.tracing import current_trace_id
 
 _log = logging.getLogger(__name__)
 
+_NO_OBJECT = "model_attributes_type"  # also a body that is sent as anything but JSON
 TYPE_PREFIX = "urn:anime:problem:"
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
@@ -67,13 +68,16 @@ async def _invalid_request(request: Request, error: Exception) -> ProblemRespons
     """The document with each field that is not accepted, and the reason."""
     if not isinstance(error, RequestValidationError):
         raise error
+    todo = "Correct these fields and send the request again."
+    if any(each["type"] == _NO_OBJECT and each["loc"] == ("body",) for each in error.errors()):
+        todo = "Send a JSON object, with the header Content-Type: application/json."
     faults = field_errors_of(error.errors(), skip=1)  # the first part is "body", "query" or "path"
     return _problem(
         request.url.path,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         slug="invalid-request",
         detail=said_of(faults),
-        todo="Correct these fields and send the request again.",
+        todo=todo,
         errors=faults,
     )
 

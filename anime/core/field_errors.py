@@ -16,6 +16,7 @@ _WORDS = {
     "missing": "is missing",
     "json_invalid": "is no valid JSON",
     "string_too_short": "is empty",
+    "model_attributes_type": "is no JSON object",
 }
 
 

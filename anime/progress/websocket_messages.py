@@ -18,6 +18,7 @@ from anime.errors import AnimeError, InvalidRequest
 from anime.schemas import Preview, ProgressEvent
 
 MESSAGE_MAX_CHARS = 4096
+_NOT_ALL = "literal_error"
 EVERY_JOB: Literal["*"] = "*"
 PONG = '{"type": "pong"}'
 PROBLEM_TYPE = "urn:anime:problem:"  # as in the problem documents over HTTP
@@ -106,7 +107,11 @@ def _what_is_wrong(fault: ValidationError) -> str:
             "action: must be subscribe, unsubscribe, cancel or ping; of shots, subscribe_shots or"
             " unsubscribe_shots."
         )
-    return " ".join(map(str, field_errors_of(fault.errors(), skip=1)[:5]))
+    # Of what is neither an id nor "*", each is a fault of its own, one level further down.
+    faults = [
+        {**each, "loc": each["loc"][:2]} for each in fault.errors() if each["type"] != _NOT_ALL
+    ]
+    return " ".join(map(str, field_errors_of(faults, skip=1)[:5]))
 
 
 def status_frame(job_id: UUID | str, fields: Mapping[str, str | int]) -> str:

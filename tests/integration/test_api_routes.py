@@ -238,7 +238,7 @@ async def test_a_page_elsewhere_cannot_post_without_asking(api: httpx.AsyncClien
         content='{"prompt": "rain"}',
         headers={"Content-Type": "text/plain"},
     )
-    problem_in(answer, 422)
+    assert "Content-Type: application/json" in problem_in(answer, 422)["todo"]
 
 
 async def test_an_unknown_workflow_is_refused_with_those_that_exist(

@@ -37,6 +37,20 @@ def test_what_is_no_action_says_what_is_wrong_and_not_what_was_sent(text: str) -
     assert len(refused.value.what) < 200
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ({"action": "subscribe", "job_id": "7"}, "job_id: input should be a valid UUID"),
+        ({"action": "subscribe_shots", "project": "夜の街"}, "project: is no folder name"),
+    ],
+)
+def test_what_is_no_id_and_not_all_is_said_once(message: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_action(json.dumps(message))
+    assert refused.value.what.startswith(said)
+    assert "literal" not in refused.value.what
+
+
 def test_an_action_with_one_key_twice_is_refused() -> None:
     """Or one of two jobs would be followed, and nobody told that the other is not."""
     text = f'{{"action": "subscribe", "job_id": "{uuid4()}", "job_id": "{uuid4()}"}}'
