@@ -1,6 +1,6 @@
 """What a request becomes, as a table with where each part is from."""
 
-from anime.cli.terminal import print_json, print_note, print_table
+from anime.cli.terminal import line_of, print_json, print_note, print_table
 from anime.core.composition.record import Composition
 
 
@@ -13,18 +13,12 @@ def show_composition(composition: Composition, *, json: bool) -> None:
     rendered = request.model_dump(
         mode="json", exclude_defaults=True, exclude={"project", "character", "characters", "shot"}
     )
-    print_table(("what is rendered", ""), [(name, _text(each)) for name, each in rendered.items()])
+    print_table(
+        ("what is rendered", ""), [(name, line_of(each)) for name, each in rendered.items()]
+    )
     print_table(
         ("field", "text", "from"),
         [(each.field, each.text, each.source) for each in composition.fragments],
     )
     for line in (*composition.conflicts, *composition.warnings):
         print_note(line)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
-    return str(value)

@@ -9,7 +9,7 @@ import typer
 
 from anime.cli.event_loop import run_async
 from anime.cli.request_parsing import parse_options
-from anime.cli.terminal import as_json, print_json, print_table
+from anime.cli.terminal import as_json, line_of, print_json, print_table
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.labels import shorten
 from anime.errors import InvalidRequest
@@ -142,7 +142,9 @@ def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
 
 def _print_job(job: "JobSnapshot") -> None:
     facts = job.model_dump(mode="json", exclude_none=True)
-    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])
+    print_table(
+        ("", ""), [(name.replace("_", " "), line_of(value)) for name, value in facts.items()]
+    )
 
 
 def _print_timeline(timeline: "list[TimelineEntry]", zone: tzinfo) -> None:

@@ -8,7 +8,7 @@ import typer
 from pydantic import JsonValue
 
 from anime.cli.error_boundary import EXPECTED
-from anime.cli.terminal import print_error, print_json, print_result
+from anime.cli.terminal import line_of, print_error, print_json, print_result
 from anime.errors import AnimeError
 
 _RAW = ("graph", "editor_workflow", "parameters", "texts")
@@ -80,18 +80,9 @@ def _print(file: Path, facts: dict[str, JsonValue], remark: str | None) -> None:
     texts = facts.pop("raw", {})
     for name, value in facts.items():
         if value not in (None, [], ()):
-            print_result(f"  {name.replace('_', ' ')}: {_line(value)}")
+            line = line_of(value).replace("\n", "\n    ")
+            print_result(f"  {name.replace('_', ' ')}: {line}")
     if remark:
         print_result(f"  {remark}")
     for name, text in texts.items() if isinstance(texts, dict) else ():
         print_result(f"--- {name}\n{text}")
-
-
-def _line(value: JsonValue) -> str:
-    """The value on one line, or several that are set in."""
-    if isinstance(value, list):
-        return ", ".join(_line(each) for each in value)
-    if isinstance(value, dict):
-        known = (f"{key} {part}" for key, part in value.items() if part is not None)
-        return "; ".join(known)
-    return str(value).replace("\n", "\n    ")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from anime.cli.terminal import print_json, print_lines, print_note, print_result
+from anime.cli.terminal import line_of, print_json, print_lines, print_note, print_result
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def _print(found: "FileComparison", *, is_json: bool) -> None:
     print_result(f"{found.first}\n{found.second}\n{found.verdict}")
     print_lines(
         [
-            *(f"  {each.setting}: {each.first} → {each.second}" for each in found.settings),
+            *(
+                f"  {each.setting}: {line_of(each.first)} → {line_of(each.second)}"
+                for each in found.settings
+            ),
             *(
                 " ".join(
                     [f"  {each.text}:", *_marked("-", each.removed), *_marked("+", each.added)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anime.cli.request_parsing import parse_options
-from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
+from anime.cli.terminal import as_json, line_of, print_json, print_note, print_result, print_table
 from anime.core.labels import shorten
 from anime.core.shots import ImportedShots, ShotRecord, ShotState
 from anime.errors import InvalidRequest
@@ -101,7 +101,9 @@ def show(
         print_json(shot.model_dump(mode="json"))
         return
     facts = shot.model_dump(mode="json", exclude_none=True)
-    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])
+    print_table(
+        ("", ""), [(name.replace("_", " "), line_of(value)) for name, value in facts.items()]
+    )
 
 
 @shots.command()

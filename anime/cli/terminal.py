@@ -66,6 +66,20 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     _console().print(table)
 
 
+def line_of(value: object) -> str:
+    """A value of JSON in words.
+
+    >>> line_of([{"name": "ink", "strength": 0.7, "hash": None}, "glow"])
+    'name ink; strength 0.7, glow'
+    """
+    if isinstance(value, list):
+        return ", ".join(map(line_of, value))
+    if isinstance(value, dict):
+        known = ((name, each) for name, each in value.items() if each is not None)
+        return "; ".join(f"{name} {line_of(each)}" for name, each in known)
+    return str(value)
+
+
 @contextmanager
 def counter(what: str) -> Iterator[Callable[[int], None]]:
     """A function that shows a number on stderr, if that is a terminal."""

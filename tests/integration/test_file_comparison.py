@@ -157,6 +157,7 @@ async def test_the_command_tells_settings_words_and_pixels_of_foreign_pictures(
     assert found["pixels"]["largest"] > 0
     told = (await anime("diff", first, second, "--picture", drawn)).out
     assert "steps: 4 → 8" in told
+    assert "samplers: node " in told
     assert "prompt: +red" in told
     assert Path(drawn).is_file()
     for name, reason in (("difference.jpg", "would be a PNG"), ("difference.png", "there already")):

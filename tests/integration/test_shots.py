@@ -285,7 +285,9 @@ async def test_by_command_a_list_is_imported_listed_and_exported(
 ) -> None:
     anime = Commands({"ANIME_DATABASE_URL": database_url})
     path, project = tmp_path / "shots.csv", ("--project", PROJECT)
-    path.write_bytes("カット番号,プロンプト,Editor\nc10,夜の屋上,健\nc2,雨,健\n".encode("cp932"))
+    path.write_bytes(
+        "カット番号,プロンプト,キャラ,Editor\nc10,夜の屋上,芽衣、健,健\nc2,雨,,健\n".encode("cp932")
+    )
     tried = await anime.call("shots", "import", str(path), *project, "--dry-run")
     assert (tried.code, tried.out) == (0, "2 would be added, 0 would be changed, 0 unchanged.\n")
     assert "カット番号 → code" in tried.err
@@ -296,6 +298,7 @@ async def test_by_command_a_list_is_imported_listed_and_exported(
     assert [shot["code"] for shot in listed] == ["c2", "c10"]
     shown = await anime.call("shots", "show", "C10", *project)
     assert "夜の屋上" in shown.out
+    assert "芽衣, 健 " in shown.out
     gone = await anime.call("shots", "show", "c99", *project)
     assert (gone.code, gone.out) == (1, "")
     assert "c99" in gone.err
