@@ -453,7 +453,8 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
         return Settings(**given)
     except ValidationError as fault:
         first = fault.errors()[0]
-        field = "_".join(map(str, first["loc"])) or "settings"
+        parts = 2 if first["loc"][:1] == ("vault",) else 1  # parts of others are no variables
+        field = "_".join(map(str, first["loc"][:parts])) or "settings"
         variable = field if field.isupper() else f"ANIME_{field.upper()}"  # an alias, or our name
         if field == "vault":  # its parts are variables of their own
             variable = "ANIME_VAULT_…"

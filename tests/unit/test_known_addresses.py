@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anime.errors import AnimeError
+from anime.errors import AnimeError, ConfigurationError
 from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings, load_settings
 from anime.settings.addresses import database_address, job_server
@@ -31,3 +31,15 @@ def test_while_a_stack_starts_one_is_told_to_wait(
         ["Try", "again"],
         "Start",
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"), [("ANIME_API_PORTS", "8330,a"), ("ANIME_COMFYUI_HEADERS", '{"A": 5}')]
+)
+def test_a_wrong_part_is_said_of_the_variable_that_has_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigurationError, match=f"^{variable} cannot be used: ") as refused:
+        load_settings()
+    assert refused.value.todo == f"Correct or unset {variable}."
