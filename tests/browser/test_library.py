@@ -189,14 +189,19 @@ async def test_files_are_chosen_by_keys_and_by_dragging_and_downloaded(
 
 async def test_one_file_says_how_it_was_made(page: Page, studio: StackUnderTest) -> None:
     asked = {"prompt": "petals over a canal", "seed": 77, "width": 64, "height": 64, "steps": 2}
+    lora = {"name": "rehearsal-ink.safetensors", "strength": 0.7}
     async with studio.api() as api:
-        answer = await api.post("/api/anime/generate", json={**asked, "batch_size": 2})
+        answer = await api.post(
+            "/api/anime/generate", json={**asked, "loras": [lora], "batch_size": 2}
+        )
         job = await studio.job(answer.raise_for_status().json()["job_id"])
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.goto(f"/library/{job['files'][0]['id']}")
     facts = page.get_by_role("complementary", name="How it was made")
     await expect(page.get_by_role("img", name="petals over a canal")).to_be_visible()
     await expect(facts.get_by_text("From the same batch")).to_be_visible()
+    await expect(facts.get_by_text("rehearsal-ink.safetensors × 0.7", exact=True)).to_be_visible()
+    await expect(facts.get_by_text(re.compile("; seed 77; steps 2; "))).to_be_visible()
     await facts.get_by_role("button", name="Copy seed").focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("Copied.")).to_be_visible()

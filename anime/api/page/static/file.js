@@ -36,11 +36,19 @@ function textBlock(title, text) {
     }, t('file.whole_text')))
 }
 
+/** One of a list: of a LoRA its name and strength, on the text encoder, too, where that is another. */
+function lineOf(value) {
+  if (value === null || typeof value !== 'object') return value
+  const { name, strength, strength_clip: clip } = value
+  if (name && strength != null) return `${name} × ${clip == null || clip === strength ? strength : `${strength} / ${clip}`}`
+  return said(value, ' ').map(([key, text]) => `${key.trim()} ${text}`).join('; ')
+}
+
 /** Names and texts of all that is said, those of objects within as `server.device`. */
 function said(values, prefix = '') {
   return Object.entries(values).flatMap(([name, value]) => {
     if (value === null || value === '' || value?.length === 0 || (!prefix && APART.includes(name))) return []
-    if (Array.isArray(value)) return [[prefix + name, value.map((each) => (typeof each === 'object' ? JSON.stringify(each) : each)).join(', ')]]
+    if (Array.isArray(value)) return [[prefix + name, value.map(lineOf).join(', ')]]
     return typeof value === 'object' ? said(value, `${prefix}${name}.`) : [[prefix + name, String(value)]]
   })
 }
