@@ -9,7 +9,7 @@ from functools import partial
 
 import httpx
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from anime.assets.backup.drill import scratch_databases
 from anime.assets.backup.drill_results import drills_of, last_green, times_of
@@ -225,9 +225,12 @@ async def _websocket(settings: Settings) -> str:
             await socket.send('{"action": "ping"}')
             await socket.recv()
     except (OSError, TimeoutError, WebSocketException) as fault:
+        is_refused = isinstance(fault, InvalidStatus) and fault.response.status_code == 401
         raise ConfigurationError(
             f"No WebSocket opens at {settings.websocket_url}: {reason_of(fault)}.",
-            "Start the API with `anime serve`, or correct ANIME_WS_URL.",
+            "Set ANIME_API_TOKEN or ANIME_API_USERS here as the API has it."
+            if is_refused
+            else "Start the API with `anime serve`, or correct ANIME_WS_URL.",
         ) from fault
     return f"{settings.websocket_url} answers"
 
@@ -256,7 +259,9 @@ async def _backups(settings: Settings) -> str:
     if settings.backup_dir is None:
         return "off: ANIME_BACKUP_DIR is not set"
     folder = BackupFolder(settings.backup_dir)
-    times, names, drills, green = await FolderReader(folder.root, called="folder of backups").run(
+    reader = FolderReader(folder.root, called="folder of backups")
+    await reader.run(partial(folder.check, {}), seconds=DISK_SECONDS)
+    times, names, drills, green = await reader.run(
         lambda: (times_of(folder), folder.names(), drills_of(folder), last_green(folder)),
         seconds=DISK_SECONDS,
     )

@@ -20,6 +20,8 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 from redis.asyncio import Redis
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
@@ -511,13 +513,31 @@ async def test_doctor_says_what_to_do_about_each_fault(
         ANIME_WS_URL="ws://127.0.0.1:9",
         ANIME_WEBHOOK_SECRET="none",
         ANIME_SWEEP_DIR=str(tmp_path / "nothing"),
+        ANIME_BACKUP_DIR=str(tmp_path / "unmounted"),
     )
     assert done.code == 1
     for todo in ("anime migrate", "ANIME_REDIS_URL", "ANIME_LIBRARY_DIR", "anime worker", "deploy"):
         assert todo in done.out
     for todo in ("ANIME_PUBLIC_URL", "ANIME_WS_URL", "whsec_", "ANIME_SWEEP_DIR"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 13
+    assert "unmounted for backups" in done.out
+    assert done.out.count("FAIL") == done.out.count("→") == 14
+
+
+async def test_doctor_tells_a_token_that_is_missing_from_an_api_that_is_away(
+    anime: Commands,
+) -> None:
+    def refuse(connection: ServerConnection, _: Request) -> Response:
+        return connection.respond(401, "")
+
+    async def nothing(_: ServerConnection) -> None:
+        """Nobody gets so far."""
+
+    async with serve(nothing, "127.0.0.1", 0, process_request=refuse) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        done = await anime.call("doctor", ANIME_WS_URL=f"ws://127.0.0.1:{port}")
+    assert "HTTP 401" in done.out
+    assert "Set ANIME_API_TOKEN" in done.out
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
