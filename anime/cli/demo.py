@@ -216,6 +216,7 @@ async def _takes(service: "JobService") -> list["TakeRecord"]:
 async def _show(service: "JobService") -> None:
     """Print how far the shots are, and where everything is."""
     from anime.assets.contact_sheet.make import SheetStyle
+    from anime.core.sheet_pages import SHEETS_FOLDER
     from anime.jobs.shot_export import sheet_of_shots
 
     settings, shots = service.settings, await _shots(service)
@@ -225,7 +226,7 @@ async def _show(service: "JobService") -> None:
     [sheet] = await sheet_of_shots(
         service.database,
         shots,
-        settings.library / "demo-sheet.png",
+        settings.library / SHEETS_FOLDER / "demo-sheet.png",
         library=settings.library,
         style=SheetStyle(font=settings.caption_font, replaces=True),
     )
