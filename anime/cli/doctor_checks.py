@@ -172,7 +172,7 @@ async def _pauses(settings: Settings) -> str:
     if pauses:
         raise CheckWarning(
             " ".join(f"{each.describe()}." for each in pauses),
-            "`anime resume` ends a pause; one of a low disk ends by itself.",
+            " ".join(dict.fromkeys(each.todo for each in pauses)),
         )
     return "nothing is paused"
 

@@ -34,7 +34,7 @@ def list_all(json: Json = False) -> None:
     rows = [_row(server, pauses) for server in found]
     print_table(("name", "health", "since", "version", "VRAM", "model", "labels", "address"), rows)
     for pause in pauses:
-        print_note(f"{pause.describe()}. `anime resume` ends it.")
+        print_note(f"{pause.describe()}. {pause.todo}")
 
 
 @servers.command()

@@ -164,6 +164,13 @@ class PauseRecord(BaseModel):
         what = "All new renders are" if self.scope == EVERYTHING else f"{self.scope} is"
         return f"{what} paused{f': {self.reason}' if self.reason else ''}"
 
+    @property
+    def todo(self) -> str:
+        """What ends it."""
+        if self.is_automatic:
+            return "It ends by itself once there is room, or the disk answers again."
+        return "`anime resume` ends it."
+
 
 class ServerList(BaseModel):
     """All servers, by name."""

@@ -154,7 +154,7 @@ async def _usable_addresses(settings: Settings, database: Database) -> Sequence[
     except (DatabaseUnavailable, TimeoutError):
         return comfyui_addresses(settings)
     if everything := [each for each in pauses if each.scope == EVERYTHING]:
-        raise ConfigurationError(f"{everything[0].describe()}.", "`anime resume` ends it.")
+        raise ConfigurationError(f"{everything[0].describe()}.", everything[0].todo)
     if not known:
         return comfyui_addresses(settings)
     if not usable:

@@ -24,14 +24,22 @@ from anime.cli import doctor_checks
 from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
 from anime.core.server_health import ServerHealth
+from anime.core.servers import EVERYTHING
 from anime.db.migrate import revision
-from anime.db.repositories import AssetRow, FileRepository, JobRepository, ServerRepository
+from anime.db.repositories import (
+    AssetRow,
+    FileRepository,
+    JobRepository,
+    PauseRepository,
+    ServerRepository,
+)
 from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
 from anime.jobs.probes import CheckResult, result_of
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.settings import Settings
+from anime.settings.addresses import database_address
 from tests.integration.api_client import opened_api
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer
@@ -125,6 +133,15 @@ async def test_it_is_not_ready_while_nothing_may_begin_anywhere(
         found = (await api.get("/ready")).json()["dependencies"]["comfyui"]
     assert found["state"] == "down"
     assert todo in found["todo"]
+
+
+async def test_of_a_low_disk_it_says_that_nobody_need_end_the_pause(whole: Settings) -> None:
+    async with Database(database_address(whole)) as database, database.session_scope() as session:
+        await PauseRepository(session).set(EVERYTHING, "low disk", is_automatic=True)
+    async with opened_api(whole, min_free_disk_mb=10**9) as api:
+        found = (await api.get("/ready")).json()["dependencies"]["comfyui"]
+    assert found["state"] == "down"
+    assert "ends by itself" in found["todo"]
 
 
 @pytest.mark.parametrize(
