@@ -169,7 +169,8 @@ class PauseRecord(BaseModel):
         """What ends it."""
         if self.is_automatic:
             return "It ends by itself once there is room, or the disk answers again."
-        return "`anime resume` ends it."
+        kind, _, named = self.scope.partition(":")
+        return f"`anime resume{f' --{kind} {named}' if named else ''}` ends it."
 
 
 class ServerList(BaseModel):

@@ -7,7 +7,16 @@ import pytest
 
 from anime.comfyui.address import address_to_use, canonical_url
 from anime.core.server_health import ServerHealth
-from anime.core.servers import ServerFingerprint, ServerRecord, default_name, differences
+from anime.core.servers import (
+    EVERYTHING,
+    PauseRecord,
+    ServerFingerprint,
+    ServerRecord,
+    default_name,
+    differences,
+    project_scope,
+    server_scope,
+)
 from anime.errors import ConfigurationError
 
 NOW = datetime(2026, 4, 12, tzinfo=UTC)
@@ -135,3 +144,18 @@ def test_servers_differ_in_versions_and_packages_and_only_that_is_told() -> None
 def test_what_a_server_does_not_tell_is_not_compared() -> None:
     known = {"node_packages": ("A",), "packages": ("k 1",), "pytorch_version": "2.11"}
     assert differences([server("a", **known), server("b", version="0.33.0"), server("c")]) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "command"),
+    [
+        (EVERYTHING, "anime resume"),
+        (project_scope("neon-city"), "anime resume --project neon-city"),
+        (server_scope("http://gpu:8188"), "anime resume --server http://gpu:8188"),
+    ],
+)
+def test_a_pause_says_the_command_that_ends_it(scope: str, command: str) -> None:
+    pause = PauseRecord(
+        scope=scope, reason="", is_automatic=False, since=datetime(2026, 4, 12, tzinfo=UTC)
+    )
+    assert pause.todo == f"`{command}` ends it."
