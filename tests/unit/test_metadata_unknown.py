@@ -393,6 +393,14 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a film that was only dubbed": (
+        graph_of(
+            film=node("CreateVideo", images=["decode", 0], fps=24.0),
+            dubbed=node("HeyGenVideoTranslateNode", video=["film", 0], output_language="Japanese"),
+            save=node("SaveVideo", video=["dubbed", 0], filename_prefix="kite"),
+        ),
+        {},
+    ),
     "a picture that was resized in batches": (
         graph_of(
             large=node("Resize", image=["decode", 0], width=64, height=64, batch_size=4),
