@@ -24,6 +24,7 @@ DISK_SECONDS = 10.0  # for a disk to answer; a mount may hang
 LOCK_SECONDS = 2.0  # longer than a pause takes to be ended
 RESUME_FACTOR = 1.25  # so much more must be free before renders begin again
 MB = 2**20
+_LOW = "low disk"
 
 _log = logging.getLogger(__name__)
 
@@ -110,12 +111,12 @@ class DiskGuard:
             DatabaseUnavailable: it is left to the next step.
         """
         free = await self._disks.free_mb(seconds=DISK_SECONDS) if self._needed_mb else {}
-        spared = self._needed_mb * RESUME_FACTOR
         if reason := self._reason(free):
             await self._pause(reason)
-        elif all(mb is not None and mb >= spared for mb in free.values()):
-            await self.close()
-            await self._resume()
+        else:
+            spared = self._needed_mb * RESUME_FACTOR
+            has_spare = all(mb is not None and mb >= spared for mb in free.values())
+            await self._resume(has_spare=has_spare)
 
     def _reason(self, free: Mapping[Path, int | None]) -> str:
         """Why renders are paused; empty if there is no reason to."""
@@ -126,7 +127,7 @@ class DiskGuard:
         ]
         if low:
             needed = f"{self._needed_mb} MB are needed (ANIME_MIN_FREE_DISK_MB)"
-            return f"low disk: {', '.join(low)}, and {needed}"
+            return f"{_LOW}: {', '.join(low)}, and {needed}"
         if free.get(self._library, 0) is None:
             return f"the disk of the library, {self._library}, does not answer"
         return ""
@@ -137,10 +138,15 @@ class DiskGuard:
             if await PauseRepository(session).set(EVERYTHING, reason, is_automatic=True):
                 _log.error("All new renders are paused: %s", reason)
 
-    async def _resume(self) -> None:
+    async def _resume(self, *, has_spare: bool) -> None:
+        """End a pause of ours; that of a low disk only if the disks have some space to spare."""
         async with self._database.autocommit() as session:
             pauses = await PauseRepository(session).in_force()
-        if not any(each.is_automatic and each.scope == EVERYTHING for each in pauses):
+        ours = [each for each in pauses if each.is_automatic and each.scope == EVERYTHING]
+        if not has_spare and any(each.reason.startswith(_LOW) for each in ours):
+            return
+        await self.close()
+        if not ours:
             return
         async with advisory_lock(self._database.address, LOW_DISK) as turn:
             if turn is None:

@@ -122,6 +122,15 @@ async def test_renders_begin_again_once_there_is_some_space_to_spare(
         assert len(await paused(database)) == count
 
 
+async def test_a_disk_that_answers_again_needs_nothing_to_spare(
+    database: Database, guard: DiskGuard, disks: Disks, library: Path
+) -> None:
+    for free, count in ((1100, 0), (None, 1), (1100, 0)):
+        disks.free[library] = free
+        await guard.step()
+        assert len(await paused(database)) == count
+
+
 async def test_hosts_with_other_disks_do_not_end_the_pause_of_one_that_is_low(
     database: Database,
     database_url: str,
