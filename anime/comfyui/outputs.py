@@ -1,6 +1,7 @@
 """The files among the outputs of nodes."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from anime.comfyui.models import MOVING_KEYS, OutputFile
@@ -9,15 +10,19 @@ from anime.comfyui.models import MOVING_KEYS, OutputFile
 Json = Any
 _MAX_DEPTH = 4
 _KINDS = {"temp": "temporary"}
+_MESH = re.compile(
+    r"(?![/\\])(?!.*\.\.[/\\])[^:]+\.(glb|gltf|fbx|obj|stl|usdz|ply|spz|k?splat)", re.IGNORECASE
+)
+_SHOWN_MESH = re.compile(r"preview(3d|3d_advanced|_splat|_pointcloud)_[0-9a-f]{32}\.")
 
 
-def files_of(outputs: Json) -> tuple[OutputFile, ...]:
+def files_of(outputs: Json, graph: Json) -> tuple[OutputFile, ...]:
     """The files among a prompt's outputs, node by node.
 
     Nodes also list texts and numbers; those are skipped.
     """
     return tuple(
-        file for node_id, output in _nodes(outputs) for file in node_files(node_id, output)
+        file for node_id, output in _nodes(outputs, graph) for file in node_files(node_id, output)
     )
 
 
@@ -45,10 +50,10 @@ def node_files(node_id: str, output: Json) -> tuple[OutputFile, ...]:
     return tuple(files.values())
 
 
-def unkept_of(outputs: Json) -> tuple[str, ...]:
+def unkept_of(outputs: Json, graph: Json) -> tuple[str, ...]:
     """What nodes list and nobody keeps, a few words each: temporary files, texts, numbers."""
     found: dict[str, None] = {}
-    for node_id, output in _nodes(outputs):
+    for node_id, output in _nodes(outputs, graph):
         for key, value in output.items() if isinstance(output, dict) else ():
             what = f"{key} of node {node_id}"
             files = list(_listed(value))
@@ -60,8 +65,27 @@ def unkept_of(outputs: Json) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _nodes(outputs: Json) -> Iterable[tuple[str, Json]]:
-    return outputs.items() if isinstance(outputs, dict) else ()
+def _nodes(outputs: Json, graph: Json) -> Iterator[tuple[str, Json]]:
+    """Nodes with what they list, and meshes as files."""
+    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
+        mesh = _mesh_of(output, graph.get(node_id)) if isinstance(graph, dict) else None
+        yield node_id, {**output, "result": mesh} if mesh else output
+
+
+def _mesh_of(output: Json, node: Json) -> dict[str, Json] | None:
+    """The mesh of a 3D node, which lists `[path below the output folder, camera, …]`.
+
+    Those that only show one list a file that ComfyUI has named by chance, or a path that stands
+    in the graph; both are none that the node has made. Source: ComfyUI 0.33.0.
+    """
+    match output, node:
+        case {"result": [str(path), *_]}, {"inputs": {"model_3d": [_, _]} | {"model_file": [_, _]}}:
+            if not _MESH.fullmatch(path):
+                return None
+            subfolder, _, name = path.rpartition("/")  # after the subfolder also on Windows
+            kind = "temp" if _SHOWN_MESH.match(name) else "output"
+            return {"filename": name, "subfolder": subfolder, "type": kind}
+    return None
 
 
 def _listed(value: Json, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Json]]:

@@ -300,12 +300,13 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
-def _history_entry(messages: Json, *, outputs: Json, **known: Json) -> HistoryEntry:
+def _history_entry(messages: Json, *, outputs: Json, graph: Json, **known: Json) -> HistoryEntry:
     """The entry with what the execution's messages say. Raises whatever is not of their shape."""
     told = {name: content or {} for name, content in messages or ()}
     return HistoryEntry(
-        outputs=files_of(outputs),
-        unkept=unkept_of(outputs),
+        graph=graph,
+        outputs=files_of(outputs, graph),
+        unkept=unkept_of(outputs, graph),
         is_interrupted="execution_interrupted" in told,
         failure=_failure(told.get("execution_error")),
         cached_nodes=told.get("execution_cached", {}).get("nodes") or (),

@@ -48,7 +48,7 @@ async def test_a_shipped_workflow_renders(
     graph = build(template, request, seed=7, filename_prefix="jobs/x")
     entry = await peer.run(graph)
     assert entry["status"]["status_str"] == "success", entry["status"]
-    [file] = files_of(entry["outputs"])
+    [file] = files_of(entry["outputs"], graph)
     reply = await peer.http.get("/view", params={"filename": file.filename, "subfolder": "jobs"})
     assert reply.headers["content-type"] == media_type
 

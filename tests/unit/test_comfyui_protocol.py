@@ -380,6 +380,46 @@ def test_a_file_is_found_however_deep_a_node_lists_it() -> None:
     assert entry.unkept == ()
 
 
+def mesh_of(class_type: str, path: Any, model: Any, **inputs: Any) -> Any:  # any JSON
+    """The entry of a node of ComfyUI 0.33 that lists a path in place of a file."""
+    graph = {"9": {"class_type": class_type, "inputs": {**inputs, "model_3d": model}}}
+    item = {"prompt": [1, PROMPT_ID, graph, {}], "outputs": {"9": {"result": [path, None, []]}}}
+    entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    assert entry is not None
+    return entry
+
+
+@pytest.mark.parametrize("name", ["x_00001.glb", "日本_00001.PLY", "x_00001.ksplat"])
+@pytest.mark.parametrize("folder", ["jobs/1", "", "a/b c", "jobs\\1"])
+def test_a_mesh_that_is_listed_as_a_path_is_a_file(folder: str, name: str) -> None:
+    entry = mesh_of("Save3DAdvanced", f"{folder}/{name}" if folder else name, ["1", 0])
+    [file] = entry.saved
+    assert (file.subfolder, file.filename, file.node_id) == (folder, name, "9")
+    assert entry.unkept == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["preview3d_{}.glb", "preview3d_advanced_{}.glb", "preview_splat_{}.spz"]
+)
+def test_a_mesh_that_is_only_shown_is_not_kept(name: str) -> None:
+    entry = mesh_of("Preview3DAdvanced", name.format("0f" * 16), ["1", 0])
+    assert entry.saved == ()
+    assert entry.unkept == ("result of node 9 (temporary)",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a/b.glb", "C:/b.glb", "../b.glb", "a/../b.glb", "\\\\a/b.glb", "b.txt", "glb"],
+)
+def test_a_path_that_is_no_mesh_in_the_output_folder_is_not_kept(path: str) -> None:
+    entry = mesh_of("Preview3D", path, ["1", 0])
+    assert (entry.saved, entry.unkept) == ((), ("result of node 9",))
+
+
+def test_a_mesh_that_a_person_has_named_is_not_made_by_the_node() -> None:
+    assert mesh_of("Preview3D", "chair.glb", "chair.glb").saved == ()
+
+
 def test_only_what_is_called_output_is_one() -> None:
     entry = outputs_of({"images": [listed("a.png", "input"), listed("b.png", "temp")]})
     assert entry.saved == ()

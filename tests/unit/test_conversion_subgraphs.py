@@ -364,10 +364,18 @@ class TestOldPromotion:
         found = inputs_of(used(instance(70), parts=[part]))
         assert found["70:100"]["text"] == "inner", "it is not promoted"
 
-    def test_a_promoted_primitive_node_is_refused(self) -> None:
-        part = subgraph([node(5, "PrimitiveNode", values=[1])], [])
+    @pytest.mark.parametrize("held", [[], [None], [1]])
+    def test_a_promoted_primitive_node_gives_its_own_value(self, held: list[Any]) -> None:
+        assert self.held([["5", "value"]], held, self.primitive_part())["70:6"]["value"] == 1
+
+    def test_a_promoted_primitive_node_that_the_instance_holds_otherwise_is_refused(self) -> None:
+        """The editor drops what the instance holds, which is what the user has seen."""
         with pytest.raises(WorkflowNotConvertible, match="its value is promoted"):
-            self.held([["5", "value"]], [], part)
+            self.held([["5", "value"]], [2], self.primitive_part())
+
+    def primitive_part(self) -> dict[str, Any]:
+        number = node(6, "Number", slot("value", 1), values=[4])
+        return subgraph([node(5, "PrimitiveNode", values=[1]), number], [(1, 5, 0, 6, 0, "INT")])
 
 
 def test_an_instance_that_makes_another_choice_is_refused() -> None:

@@ -345,11 +345,12 @@ class TestRefused:
         with pytest.raises(WorkflowNotConvertible, match="a has a widget of an unknown kind"):
             values(of, [1], slot("a", type="THEIR_KIND", widget={"name": "a"}))
 
-    def test_the_camera_of_a_viewer_is_left_out(self) -> None:
+    def test_the_camera_of_a_viewer_is_sent_empty(self) -> None:
+        """A server refuses the node without it, and takes an empty one for no camera."""
         of = node_class({"viewport_state": ["LOAD_3D", {}], "width": ["INT", {}]})
         found = converted(workflow([node(1, "Node", values=["", 640])]), Node=of)
-        assert found.graph["1"]["inputs"] == {"width": 640}
-        assert "viewport_state is left out" in found.warnings[0].reason
+        assert found.graph["1"]["inputs"] == {"viewport_state": {}, "width": 640}
+        assert "viewport_state is empty" in found.warnings[0].reason
 
 
 class TestLinkedWidgets:

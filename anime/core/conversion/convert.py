@@ -101,7 +101,7 @@ class _Converter:
         for scope, node in self._top.nodes():
             used |= dict.fromkeys(scope.instances_around())
             if node.mode in {NEVER, BYPASSED} or node.type in VIRTUAL:
-                self._refuse_promoted_primitive(scope, node)
+                self._judge_promoted_primitive(scope, node)
                 continue
             try:
                 graph[scope.path_of(node)] = self._converted(scope, node)
@@ -125,16 +125,12 @@ class _Converter:
         kept = inputs.links.keys() | inputs.verbatim
         self._texts.change(scope, node, values, inputs.values, kept=kept)
         kinds = {name: each.widget_kind for name, each in values.inputs.items()}
-        for name, kind in kinds.items():
-            if kind == VIEWER:
-                self._notes.warn(
-                    scope, node, f"{name} is left out: only the editor's 3D viewer has a value."
-                )
-        sent = {
-            name: _encoded(value, kinds.get(name))
-            for name, value in inputs.values.items()
-            if kinds.get(name) != VIEWER
-        }
+        for name in (name for name, kind in kinds.items() if kind == VIEWER):
+            self._notes.warn(
+                scope, node, f"{name} is empty: only the editor's 3D viewer has a value."
+            )
+            inputs.values[name] = {}  # the server insists on it, and takes this for no camera
+        sent = {name: _encoded(value, kinds.get(name)) for name, value in inputs.values.items()}
         return {
             "inputs": sent | inputs.links,
             "class_type": node.type,
@@ -150,11 +146,17 @@ class _Converter:
             words = "its values are read by name: their list is of another version."
             self._notes.warn(inside.parent, inside.instance, words)
 
-    def _refuse_promoted_primitive(self, scope: Scope, node: EditorNode) -> None:
+    def _judge_promoted_primitive(self, scope: Scope, node: EditorNode) -> None:
+        """Refuse a PrimitiveNode for which the instance holds another value than its own.
+
+        The editor drops the instance's, though it has shown it.
+        """
         if node.type != PRIMITIVE or not isinstance(scope, InstanceScope):
             return
-        if any(node_id == node.id for node_id, _ in scope.instance.promoted_widgets):
-            self._notes.refuse(scope, node, "its value is promoted, which no rule covers.")
+        instance = scope.instance
+        for widget, held in zip(instance.promoted_widgets, instance.values, strict=False):
+            if widget == (node.id, "value") and held not in (None, *node.values[:1]):
+                self._notes.refuse(scope, node, "its value is promoted, which no rule covers.")
 
     def _inputs(self, scope: Scope, node: EditorNode, values: WidgetValues) -> _Inputs:
         found = _Inputs(dict(values.values), {}, set())
