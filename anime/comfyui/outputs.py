@@ -68,24 +68,37 @@ def unkept_of(outputs: Json, graph: Json) -> tuple[str, ...]:
 def _nodes(outputs: Json, graph: Json) -> Iterator[tuple[str, Json]]:
     """Nodes with what they list, and meshes as files."""
     for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
-        mesh = _mesh_of(output, graph.get(node_id)) if isinstance(graph, dict) else None
-        yield node_id, {**output, "result": mesh} if mesh else output
+        if isinstance(output, dict):
+            listed = {key: _as_listed(value) for key, value in output.items()}
+            match listed:
+                case {"result": [str(path), *others]}:
+                    node = graph.get(node_id) if isinstance(graph, dict) else None
+                    listed["result"] = [_mesh(path, node), *others]
+            yield node_id, listed
 
 
-def _mesh_of(output: Json, node: Json) -> dict[str, Json] | None:
-    """The mesh of a 3D node, which lists `[path below the output folder, camera, …]`.
+def _as_listed(value: Json) -> Json:
+    """What a node has listed, where /api/jobs makes a file of any text that ends as a mesh does."""
+    if not isinstance(value, list):
+        return value
+    return [
+        item.get("filename") if isinstance(item, dict) and item.get("mediaType") == "3d" else item
+        for item in value
+    ]
 
-    Those that only show one list a file that ComfyUI has named by chance, or a path that stands
-    in the graph; both are none that the node has made. Source: ComfyUI 0.33.0.
+
+def _mesh(path: str, node: Json) -> Json:
+    """The mesh at a path below the output folder, as a file; the path, if it is none of this node.
+
+    3D nodes list `[path, camera, …]`. One that only shows a mesh lists a file that it has named at
+    random, or a path that stands in the graph. Source: ComfyUI 0.33.0.
     """
-    match output, node:
-        case {"result": [str(path), *_]}, {"inputs": {"model_3d": [_, _]} | {"model_file": [_, _]}}:
-            if not _MESH.fullmatch(path):
-                return None
-            subfolder, _, name = path.rpartition("/")  # after the subfolder also on Windows
+    match node:
+        case {"inputs": {"model_3d": [_, _]} | {"model_file": [_, _]}} if _MESH.fullmatch(path):
+            subfolder, _, name = path.rpartition("/")  # also on Windows
             kind = "temp" if _SHOWN_MESH.match(name) else "output"
             return {"filename": name, "subfolder": subfolder, "type": kind}
-    return None
+    return path
 
 
 def _listed(value: Json, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Json]]:

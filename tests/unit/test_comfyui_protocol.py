@@ -8,6 +8,7 @@ from anime.comfyui import protocol, requests
 from anime.comfyui.failures import failure_of
 from anime.comfyui.models import ExecutionFailure, HistoryEntry, OutputFile
 from anime.comfyui.protocol import Reply
+from anime.core.prompt_state import Finished
 from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
@@ -380,12 +381,21 @@ def test_a_file_is_found_however_deep_a_node_lists_it() -> None:
     assert entry.unkept == ()
 
 
-def mesh_of(class_type: str, path: Any, model: Any, **inputs: Any) -> Any:  # any JSON
-    """The entry of a node of ComfyUI 0.33 that lists a path in place of a file."""
-    graph = {"9": {"class_type": class_type, "inputs": {**inputs, "model_3d": model}}}
+def mesh_of(class_type: str, path: str, model: Any) -> HistoryEntry:
+    """The entry of a node of ComfyUI 0.33 that lists a path in place of a file.
+
+    GET /api/jobs/{id} makes a file of it, for which /view has no answer, and omits null.
+    """
+    graph = {"9": {"class_type": class_type, "inputs": {"model_3d": model}}}
     item = {"prompt": [1, PROMPT_ID, graph, {}], "outputs": {"9": {"result": [path, None, []]}}}
     entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    made = {"filename": path, "type": "output", "subfolder": "", "mediaType": "3d"}
+    outputs = {"9": {"result": [made, []]}}
+    job = {"status": "completed", "workflow": {"prompt": graph}, "outputs": outputs}
+    found = protocol.decode_job(answer(job), PROMPT_ID)
+    assert isinstance(found, Finished)
     assert entry is not None
+    assert (entry.outputs, entry.unkept) == (found.entry.outputs, found.entry.unkept)
     return entry
 
 
@@ -414,6 +424,14 @@ def test_a_mesh_that_is_only_shown_is_not_kept(name: str) -> None:
 def test_a_path_that_is_no_mesh_in_the_output_folder_is_not_kept(path: str) -> None:
     entry = mesh_of("Preview3D", path, ["1", 0])
     assert (entry.saved, entry.unkept) == ((), ("result of node 9",))
+
+
+def test_a_text_that_ends_as_a_mesh_does_is_no_file() -> None:
+    made = {"filename": "chair.glb", "type": "output", "subfolder": "", "mediaType": "3d"}
+    job = {"status": "completed", "outputs": {"9": {"text": [made]}}}
+    found = protocol.decode_job(answer(job), PROMPT_ID)
+    assert isinstance(found, Finished)
+    assert (found.entry.saved, found.entry.unkept) == ((), ("text of node 9",))
 
 
 def test_a_mesh_that_a_person_has_named_is_not_made_by_the_node() -> None:
