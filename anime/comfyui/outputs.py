@@ -54,7 +54,7 @@ def unkept_of(outputs: Json, graph: Json) -> tuple[str, ...]:
     """What nodes list and nobody keeps, a few words each: temporary files, texts, numbers."""
     found: dict[str, None] = {}
     for node_id, output in _nodes(outputs, graph):
-        for key, value in output.items() if isinstance(output, dict) else ():
+        for key, value in output.items():
             what = f"{key} of node {node_id}"
             files = list(_listed(value))
             kinds = {str(item.get("type") or "output") for item in files} - {"output"}
