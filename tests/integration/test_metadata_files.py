@@ -5,7 +5,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
+from anime.assets.inspection.exr import exr_texts
 from anime.assets.inspection.facts import Inspection
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.thumbnails import draw_thumbnail, first_frame
@@ -415,18 +416,53 @@ def test_a_telephones_picture_is_measured_whatever_its_name(tmp_path: Path) -> N
     assert ((found.width, found.height), found.frames) == (SIZE, 1)
 
 
-def test_a_high_dynamic_range_picture_is_measured(tmp_path: Path) -> None:
+def high_dynamic_range_picture(path: Path, texts: Mapping[str, str]) -> Path:
+    """An EXR as ComfyUI 0.33 saves it: its texts among the attributes of the header."""
     codec = av.CodecContext.create("exr", "w")
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = *SIZE, "gbrpf32le"
     codec.time_base = Fraction(1, 1)
     [frame] = frames_of(0, 1)
     packets = [*codec.encode(frame.reformat(format="gbrpf32le")), *codec.encode(None)]
-    (tmp_path / "a.exr").write_bytes(b"".join(bytes(packet) for packet in packets))
-    found = inspect_file(tmp_path / "a.exr")
+    data = b"".join(bytes(packet) for packet in packets)
+    more = b"".join(
+        name.encode() + b"\0string\0" + struct.pack("<i", len(text.encode())) + text.encode()
+        for name, text in texts.items()
+    )
+    lines = struct.Struct(f"<{SIZE[1]}Q")  # where each line of pixels is, from the file's start
+    table = next(
+        at for at in range(len(data)) if struct.unpack_from("<Q", data, at) == (at + lines.size,)
+    )
+    moved = [at + len(more) for at in lines.unpack_from(data, table)]
+    path.write_bytes(
+        data[:8] + more + data[8:table] + lines.pack(*moved) + data[table + lines.size :]
+    )
+    return path
+
+
+def test_a_high_dynamic_range_picture_is_measured(tmp_path: Path) -> None:
+    found = inspect_file(high_dynamic_range_picture(tmp_path / "a.exr", {}))
     assert (found.media_type, found.kind) == ("image/x-exr", FileKind.IMAGES)
     assert (found.width, found.height) == SIZE
     assert first_frame(tmp_path / "a.exr").size == SIZE
+    assert found.texts == {"writer": "lavc"}
+
+
+def test_the_graph_of_a_high_dynamic_range_picture_is_read(tmp_path: Path) -> None:
+    texts = {"prompt": json.dumps(GRAPH), "workflow": '{"nodes": [], "猫": 1}'}
+    found = inspect_file(high_dynamic_range_picture(tmp_path / "a.exr", texts))
+    assert (found.texts, found.recipe().source) == ({**texts, "writer": "lavc"}, "comfyui")
+    assert first_frame(tmp_path / "a.exr").size == SIZE
+
+
+@pytest.mark.parametrize("kept", [9, 12, 20, 30, -1])
+def test_attributes_that_are_cut_short_are_no_texts(kept: int) -> None:
+    header = (
+        b"\x76\x2f\x31\x01" + bytes(4) + b"prompt\0string\0" + struct.pack("<i", 9) + b"whole: ok"
+    )
+    assert exr_texts(io.BytesIO(header)) == {"prompt": "whole: ok"}
+    assert exr_texts(io.BytesIO(header[:kept])) == {}
+    assert exr_texts(io.BytesIO(header.replace(b"\x09\0\0\0", b"\xff" * 4))) == {}
 
 
 @pytest.mark.parametrize("suffix", ["tiff", "bmp"])

@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from PIL import Image
 
+from anime.assets.inspection.exr import exr_texts
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.heif import heif_texts
 from anime.assets.inspection.limits import decoding, refuse_too_large, unusable
@@ -113,7 +114,7 @@ def read_still(stream: BinaryIO, name: str, media_type: str) -> MediaFacts:
         width=None if is_tiled else frame.width,
         height=None if is_tiled else frame.height,
         frames=1,
-        texts=heif_texts(stream) if media_type == "image/heic" else {},
+        texts=(heif_texts if media_type == "image/heic" else exr_texts)(stream),
     )
 
 
