@@ -53,6 +53,7 @@ from anime.net.vault.process_status import ProcessStatus, other_processes
 from anime.settings import Settings
 from anime.settings.addresses import database_address, job_server
 from anime.settings.tokens import api_tokens
+from anime.settings.variables import misspelt
 from anime.stack.systemd.installation import is_service
 from anime.webhooks.policy import signing_key
 
@@ -102,7 +103,11 @@ async def _known_servers(settings: Settings) -> Sequence[str]:
 
 
 async def _settings(settings: Settings) -> str:
-    return f"data folder {settings.home}, time zone {settings.timezone or settings.zone}"
+    said = f"data folder {settings.home}, time zone {settings.timezone or settings.zone}"
+    if wrong := misspelt():
+        meant = f"Did you mean {', '.join(wrong.values())}?"
+        raise CheckWarning(f"{said}; no setting is called {', '.join(wrong)}.", meant)
+    return said
 
 
 async def _vault(settings: Settings) -> str:

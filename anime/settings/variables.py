@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from pydantic import AliasChoices
 
 from anime.settings import RESOLVED_LATER, Settings
 from anime.settings.vault import RESOLVED_AT_LOGIN, VaultConfig
+
+_OVERLAP = 0.85  # how alike two names must be for one to be the other misspelt
 
 
 def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
@@ -17,6 +20,15 @@ def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
     for name in VaultConfig.model_fields.keys() - RESOLVED_AT_LOGIN:
         if (text := os.environ.get(f"ANIME_VAULT_{name.upper()}")) is not None:
             yield f"ANIME_VAULT_{name.upper()}", text
+
+
+def misspelt() -> dict[str, str]:
+    """Variables of the environment that set nothing, with the one that each resembles."""
+    known = {variable_of(name) for name in Settings.model_fields.keys() - {"vault"}}
+    known |= {f"ANIME_VAULT_{name.upper()}" for name in VaultConfig.model_fields}
+    unknown = sorted(name for name in os.environ.keys() - known if name.startswith("ANIME_"))
+    near = ((name, get_close_matches(name, known, n=1, cutoff=_OVERLAP)) for name in unknown)
+    return {name: found[0] for name, found in near if found}
 
 
 def variable_of(name: str) -> str:

@@ -524,6 +524,17 @@ async def test_doctor_says_what_to_do_about_each_fault(
     assert done.out.count("FAIL") == done.out.count("→") == 14
 
 
+async def test_doctor_tells_of_settings_that_are_misspelt(anime: Commands) -> None:
+    others = {"ANIME_POSTGRES_PASSWORD": "compose.yaml's"}
+    done = await anime.call(
+        "doctor", "--json", ANIME_LIBARY_DIR="x", ANIME_SWEEP_DIRS="x", **others
+    )
+    [settings] = [each for each in json.loads(done.out) if each["system"] == "settings"]
+    assert settings["ok"]
+    assert settings["detail"].endswith("no setting is called ANIME_LIBARY_DIR, ANIME_SWEEP_DIRS.")
+    assert settings["todo"] == "Did you mean ANIME_LIBRARY_DIR, ANIME_SWEEP_DIR?"
+
+
 async def test_doctor_tells_a_token_that_is_missing_from_an_api_that_is_away(
     anime: Commands,
 ) -> None:
