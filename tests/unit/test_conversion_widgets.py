@@ -317,6 +317,17 @@ class TestValuesByName:
             values(self.OF, ["new", 4, "x"])
         assert refused.value.refusals[0].class_type == "Node"
 
+    @pytest.mark.parametrize("saved", [1, 1.0, 0.25])
+    def test_a_whole_number_fits_choices_that_are_no_whole_numbers(self, saved: float) -> None:
+        """The editor saves 1.0 as 1. The rest has its default, as in the editor."""
+        of = node_class({"scale": [[0.25, 1.0], {"default": 1.0}], "name": ["STRING", {}]})
+        assert values(of, [saved]) == {"scale": saved, "name": ""}
+
+    @pytest.mark.parametrize("saved", [True, "1"])
+    def test_what_is_no_number_fits_no_choice_of_numbers(self, saved: bool | str) -> None:
+        with pytest.raises(WorkflowNotConvertible, match="which belongs to which input"):
+            values(node_class({"scale": [[1, 2], {}], "name": ["STRING", {}]}), [saved])
+
 
 class TestRefused:
     """Inputs that no rule covers."""

@@ -306,7 +306,8 @@ def suits(value: JsonValue, each: InputDefinition) -> bool:
     if kind == DYNAMIC_COMBO:
         return str(value) in each.inputs_by_choice
     if kind == COMBO:
-        return isinstance(value, tuple({type(choice) for choice in each.choices}) or str)
+        kinds = {type(choice) for choice in each.choices} or {str}
+        return type(value) in kinds or (is_number and bool(kinds & {int, float}))  # 1 means 1.0
     return True
 
 
