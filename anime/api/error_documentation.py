@@ -25,7 +25,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     401: (
         "token-missing",
         "This API needs a token, and the request has none that it knows.",
-        "Send it as `Authorization: Bearer …`: one of ANIME_API_TOKEN or ANIME_API_USERS.",
+        "Send one of ANIME_API_TOKEN or ANIME_API_USERS as `Authorization: Bearer …`.",
     ),
     404: ("not-found", "There is no job 0….", "`anime jobs` lists the newest."),
     409: (

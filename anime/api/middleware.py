@@ -91,7 +91,7 @@ class TokenCheck:
             if caller is None:
                 raise TokenMissing(
                     "This API needs a token, and the request has none that it knows.",
-                    "Send it as `Authorization: Bearer …`: one of ANIME_API_TOKEN or ANIME_API_USERS.",
+                    "Send one of ANIME_API_TOKEN or ANIME_API_USERS as `Authorization: Bearer …`.",
                 )
             caller.check(role_needed(scope["method"], scope["path"]))
         except AnimeError as error:
