@@ -248,6 +248,23 @@ def values_of_combo(saved: list[Any]) -> Json:
 POWER_LORA = "Power Lora Loader (rgthree)"
 
 
+def test_the_widgets_that_an_extension_adds_in_the_editor_are_sent() -> None:
+    puter = node(1, "Power Puter (rgthree)", values=[{"outputs": ["INT"]}, "return a + 1"])
+    found = converted(workflow([puter]), **{"Power Puter (rgthree)": node_class({})})
+    assert found.graph["1"]["inputs"] == {"outputs": {"outputs": ["INT"]}, "code": "return a + 1"}
+
+
+def test_the_styles_that_are_chosen_in_a_list_of_pictures_are_sent() -> None:
+    forced = {"forceInput": True}
+    of = node_class(
+        {"styles": [["fooocus_styles"], {}]},
+        optional={"positive": ["STRING", forced], "select_styles": ["EASY_PROMPT_STYLES", {}]},
+    )
+    expected = {"styles": "fooocus_styles", "select_styles": "Ink,Paper"}
+    assert values(of, ["fooocus_styles", "", "Ink,Paper"]) == expected, "as older editors saved it"
+    assert values(of, ["fooocus_styles", "Ink,Paper"]) == expected
+
+
 def test_the_loras_of_a_list_that_only_the_editor_knows_are_sent_by_number() -> None:
     def lora(name: str, **more: Any) -> Json:
         return {"on": True, "lora": name, "strength": 0.5} | more

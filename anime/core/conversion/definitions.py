@@ -21,7 +21,7 @@ _WIDGET_KINDS = frozenset(
         *("INT", "FLOAT", "BOOLEAN", "STRING", COMBO, DYNAMIC_COMBO, "COLOR", "COLORS", "CURVE"),
         *("RANGE", "BOUNDING_BOX", "BOUNDING_BOXES", "IMAGECOMPARE", "PAINTER", "COMPOSITOR"),
         *("VIDEO_EDIT", "MARKDOWN", "TEXTAREA", "CHART", "GALLERIA", "WEBCAM", "AUDIO_RECORD"),
-        *("LOAD_3D", "PREVIEW_3D"),
+        *("LOAD_3D", "PREVIEW_3D", "EASY_PROMPT_STYLES"),  # the last is ComfyUI-Easy-Use's
     }
 )
 _SEED_NAMES = frozenset({"seed", "noise_seed"})

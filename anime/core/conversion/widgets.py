@@ -20,6 +20,8 @@ from anime.core.conversion.definitions import (
 from anime.core.conversion.editor_format import EditorNode
 
 CUSTOM_COMBO, _POWER_LORA = "CustomCombo", "Power Lora Loader (rgthree)"
+# Widgets of extensions' own JavaScript that their nodes need; the server does not tell of them.
+_ADDED = {"Power Puter (rgthree)": ("outputs", "code")}
 _BOX_NUMBERS = 4  # x, y, width and height follow a BOUNDING_BOX
 _COMPARE_VIEW = ["", ""]
 _NO_VALUE = object()
@@ -184,6 +186,8 @@ def _dealt(definition: NodeDefinition, values: _Values) -> WidgetValues:
     dealt = WidgetValues()
     for each in sorted(definition.inputs, key=lambda each: each.widget_kind is not None):
         _deal(each, each.name, values, dealt)
+    for name in _ADDED.get(definition.name, ()):
+        _keep(InputDefinition(name, ANY_TYPE, {"socketless": True}), name, values.take(name), dealt)
     if definition.name == CUSTOM_COMBO:
         _deal_options(values, dealt)
     if definition.name == _POWER_LORA:
