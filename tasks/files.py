@@ -25,6 +25,7 @@ from anime.core.job_status import Stage
 from anime.core.paths import (
     UNKNOWN_TYPE,
     FileKind,
+    filename_prefix,
     kind_of,
     library_path,
     media_type_of,
@@ -176,14 +177,20 @@ async def make_thumbnails(library: AssetStore, files: Sequence[PlacedFile]) -> d
 
 
 async def are_whole(
-    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_folder: FolderReader | None
+    comfy: ComfyUIClient,
+    outputs: Sequence[OutputFile],
+    output_folder: FolderReader | None,
+    prefix: str,
 ) -> bool:
-    """Whether each of the files lies in the server's output folder, and is complete."""
+    """Whether each of the files lies in the server's output folder, and is complete.
+
+    `prefix` is what the names of the attempt's files begin with there.
+    """
     with TemporaryDirectory(prefix="anime-adoption-") as folder:
         for output in outputs:
             copy = Path(folder) / Path(output.filename).name
             try:
-                async with _content(comfy, output, output_folder) as chunks:
+                async with _content(comfy, output, output_folder, prefix) as chunks:
                     with copy.open("wb") as stream:
                         async for chunk in chunks:
                             await asyncio.to_thread(stream.write, chunk)
@@ -203,7 +210,8 @@ async def _place(
     day: date,
     file_prefix: str,
 ) -> PlacedFile:
-    async with _content(comfy, output, output_folder) as chunks:
+    prefix = filename_prefix(result.job_id, result.attempt)
+    async with _content(comfy, output, output_folder, prefix) as chunks:
         received = await library.receive(chunks)
     async with library.placed_or_removed(received):
         facts = await _facts(received.path, output.filename)
@@ -212,7 +220,7 @@ async def _place(
         path = await library.place(received, target)
     placed = PlacedFile(
         path=path,
-        source=str(PurePosixPath(output.subfolder) / output.filename),
+        source=str(output.path),
         kind=kind,
         media_type=facts.media_type,
         sha256=received.sha256,
@@ -241,10 +249,14 @@ async def _facts(path: Path, name: str) -> MediaFacts:
 
 @asynccontextmanager
 async def _content(
-    comfy: ComfyUIClient, output: OutputFile, folder: FolderReader | None
+    comfy: ComfyUIClient, output: OutputFile, folder: FolderReader | None, prefix: str
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The bytes of an output: from the folder if it can be read here, else over HTTP."""
-    local = await _opened(folder, output) if folder else None
+    """The bytes of an output: from the folder if it can be read here, else over HTTP.
+
+    A node may save under a name that does not begin with the prefix. The folder may have a file of
+    that name from another server, so only the server itself can tell whose it is.
+    """
+    local = await _opened(folder, output, prefix) if folder else None
     if folder is None or local is None:
         async with comfy.view(output) as chunks:
             yield chunks
@@ -271,18 +283,19 @@ async def _read(stream: BinaryIO, folder: FolderReader) -> AsyncIterator[bytes]:
         ) from fault
 
 
-async def _opened(folder: FolderReader, output: OutputFile) -> BinaryIO | None:
+async def _opened(folder: FolderReader, output: OutputFile, prefix: str) -> BinaryIO | None:
     """The file in that folder; None if it is not there, does not answer, or is not for us."""
     try:
-        return await folder.run(partial(_open, folder.root, output), seconds=ANSWER_SECONDS)
+        own = partial(_open, folder.root, output, PurePosixPath(prefix).parent)
+        return await folder.run(own, seconds=ANSWER_SECONDS)
     except StorageTimedOut:
         return None
 
 
-def _open(output_dir: Path, output: OutputFile) -> BinaryIO | None:
-    path = output_dir / output.subfolder / output.filename
+def _open(output_dir: Path, output: OutputFile, own_folder: PurePosixPath) -> BinaryIO | None:
+    path = output_dir / output.path
     try:
-        is_inside = path.resolve(strict=True).is_relative_to(output_dir.resolve())
-        return path.open("rb") if is_inside and path.is_file() else None
+        is_own = path.resolve(strict=True).is_relative_to(output_dir.resolve() / own_folder)
+        return path.open("rb") if is_own and path.is_file() else None
     except OSError:
         return None

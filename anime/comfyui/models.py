@@ -5,6 +5,7 @@ Fields that we do not use are dropped; none is required that another version mig
 
 import math
 from collections.abc import Collection
+from pathlib import PurePosixPath
 from typing import Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
@@ -72,6 +73,11 @@ class OutputFile(ComfyUIModel):
     node_id: str = ""
     key: str = "images"
     animated: bool = False
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Its place in the server's output folder, which Windows says with backslashes."""
+        return PurePosixPath(self.subfolder.replace("\\", "/")) / self.filename
 
     @property
     def is_media(self) -> bool:

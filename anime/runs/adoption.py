@@ -35,7 +35,7 @@ async def result_from_files(
         for file in expected_files(graph, prefix)
     )
     folder = job.connections.output_folder
-    if not outputs or not await are_whole(server.comfy, outputs, folder):
+    if not outputs or not await are_whole(server.comfy, outputs, folder, prefix):
         return None
     prompt_id = prompt_id_of(job.job_id, attempt)
     return RenderResult(

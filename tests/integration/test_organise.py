@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -38,6 +38,8 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
 )
+JOB = UUID(int=9)
+OWN = f"jobs/{JOB}/1"  # the folder that its first attempt writes to
 FILES = {"a.png": PNG, "mesh.glb": b"glTF\x02\x00\x00\x00", "notes.txt": b"a girl on a rooftop"}
 
 
@@ -63,7 +65,7 @@ async def all_organised(
 
     entry = HistoryEntry(prompt_id=str(UUID(int=8)), succeeded=True, outputs=outputs, unkept=unkept)
     result = RenderResult(
-        job_id=uuid4(),
+        job_id=JOB,
         request=GenerationRequest(prompt="snow"),
         seed=1,
         attempt=1,
@@ -107,16 +109,38 @@ async def test_files_of_every_key_come_into_the_library(tmp_path: Path) -> None:
 def output(tmp_path: Path) -> Path:
     """ComfyUI's output folder, with a picture that differs from what comes over HTTP."""
     folder = tmp_path / "output"
-    folder.mkdir()
-    (folder / "a.png").write_bytes(PNG + b"local")
+    (folder / OWN).mkdir(parents=True)
+    (folder / OWN / "a.png").write_bytes(PNG + b"local")
     return folder
 
 
 async def test_a_file_that_can_be_read_in_the_output_folder_is_read_there(
     tmp_path: Path, output: Path
 ) -> None:
-    [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    [placed] = await organised(
+        tmp_path, OutputFile(filename="a.png", subfolder=OWN), output_dir=output
+    )
     assert placed.path.read_bytes() == PNG + b"local"
+
+
+async def test_a_server_under_windows_names_folders_in_its_own_way(
+    tmp_path: Path, output: Path
+) -> None:
+    named = OutputFile(filename="a.png", subfolder=OWN.replace("/", "\\"))
+    [placed] = await organised(tmp_path, named, output_dir=output)
+    assert placed.path.read_bytes() == PNG + b"local"
+    assert placed.source == f"{OWN}/a.png"
+
+
+@pytest.mark.parametrize("folder", ["", "fixed", f"jobs/{UUID(int=7)}/1", f"{OWN}/../../elsewhere"])
+async def test_a_name_that_another_server_may_have_used_as_well_is_read_over_http(
+    tmp_path: Path, output: Path, folder: str
+) -> None:
+    (output / folder).mkdir(parents=True, exist_ok=True)
+    (output / folder / "a.png").write_bytes(PNG + b"of another server")
+    named = OutputFile(filename="a.png", subfolder=folder)
+    [placed] = await organised(tmp_path, named, output_dir=output)
+    assert placed.path.read_bytes() == PNG
 
 
 @pytest.mark.parametrize("fault", [errno.EACCES, errno.ENOENT, errno.ESTALE, errno.ENOTCONN])
@@ -140,7 +164,9 @@ async def test_a_file_that_cannot_be_read_in_the_output_folder_comes_over_http(
 
     monkeypatch.setattr(os, "stat", stat)
     monkeypatch.setattr(Path, "open", opened)
-    [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    [placed] = await organised(
+        tmp_path, OutputFile(filename="a.png", subfolder=OWN), output_dir=output
+    )
     assert placed.path.read_bytes() == PNG
 
 
@@ -154,13 +180,13 @@ async def test_a_mount_that_fails_in_the_middle_of_a_file_is_worth_another_try(
     read = Path.open
 
     def opened(path: Path, *given: Any, **options: Any) -> Any:
-        if path.parent != output:
+        if path.parent != output / OWN:
             return read(path, *given, **options)
         return Stale(path)
 
     monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(StorageUnavailable, match="cannot be read any more"):
-        await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+        await organised(tmp_path, OutputFile(filename="a.png", subfolder=OWN), output_dir=output)
 
 
 @pytest.mark.parametrize("hangs_at", ["open", "read", "close"])
@@ -184,7 +210,7 @@ async def test_an_output_folder_that_does_not_answer_is_not_waited_for(
             super().close()
 
     def opened(path: Path, *given: Any, **options: Any) -> Any:
-        if path.parent != output:
+        if path.parent != output / OWN:
             return read(path, *given, **options)
         hang("open")
         return Hanging(path)
@@ -192,7 +218,7 @@ async def test_an_output_folder_that_does_not_answer_is_not_waited_for(
     if hangs_at != "close":  # for which it waits five seconds; the library closes files, too
         give_up_soon(monkeypatch, {"open": "_open", "read": "read"}[hangs_at])
     monkeypatch.setattr(Path, "open", opened)
-    placing = organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    placing = organised(tmp_path, OutputFile(filename="a.png", subfolder=OWN), output_dir=output)
     if hangs_at == "read":
         with pytest.raises(StorageUnavailable, match=r"a.png cannot be read any more: it took too"):
             await placing
@@ -213,7 +239,9 @@ async def test_what_hangs_in_the_output_folder_takes_no_threads_of_the_library(
     give_up_soon(monkeypatch)
     monkeypatch.setattr(folder_reader, "CALLS_AT_A_TIME", 1)
     monkeypatch.setattr(files, "_open", hang)
-    [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    [placed] = await organised(
+        tmp_path, OutputFile(filename="a.png", subfolder=OWN), output_dir=output
+    )
     assert placed.path.read_bytes() == PNG
     is_back.set()
 
