@@ -27,6 +27,7 @@ AnimeError
 │   ├── PrefectTimedOut       it has not answered a request, which may be done, in time
 │   └── PrefectRefused        it answers, and refuses
 ├── NotFound                  no such job, file or workflow
+│   └── OutputGone            a server does not have, or hand out, a file that its nodes list
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API needs a token, and the request has none that it knows
 ├── PageRefused               a page of an unknown origin tries to open a WebSocket
@@ -267,6 +268,10 @@ class PrefectRefused(PrefectUnavailable):
 class NotFound(AnimeError):
     http_status = 404
     slug = "not-found"
+
+
+class OutputGone(NotFound):
+    kind = FailureKind.STORAGE
 
 
 class AlreadyExists(AnimeError):

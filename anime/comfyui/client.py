@@ -380,7 +380,7 @@ class ComfyUIClient:
         """The file's bytes in chunks.
 
         Raises:
-            NotFound: the history lists it, but it was moved or deleted.
+            OutputGone: the history lists it, but it cannot be had.
         """
         request = requests.view_request(output)
         with self._translated("GET /view"):

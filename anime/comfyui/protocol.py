@@ -31,7 +31,7 @@ from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
     InvalidRequest,
-    NotFound,
+    OutputGone,
     PromptRejected,
 )
 
@@ -268,13 +268,19 @@ def require_file(reply: Reply, name: str) -> None:
     """Make sure that /view has the file.
 
     Raises:
-        NotFound: it is gone. The history also lists the file of an earlier, identical prompt,
-            even if that was moved or deleted.
+        OutputGone: it is gone, or its name is none that the server hands out, such as a whole path.
+            The history also lists the file of an earlier, identical prompt, even if that was moved
+            or deleted.
     """
     if reply.status == 404:
-        raise NotFound(
+        raise OutputGone(
             f"{reply.server} has no file {name}, although it listed it.",
-            "It was moved or deleted there; render it again.",
+            "It was moved or deleted there; generate it again.",
+        )
+    if reply.status == 400:
+        raise OutputGone(
+            f"{reply.server} does not hand out {name}, although it listed it.",
+            "Only files in its output folder can be had: use another node to save it.",
         )
     require_success(reply)
 

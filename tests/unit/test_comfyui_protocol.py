@@ -8,6 +8,7 @@ from anime.comfyui import protocol, requests
 from anime.comfyui.failures import failure_of
 from anime.comfyui.models import ExecutionFailure, HistoryEntry, OutputFile
 from anime.comfyui.protocol import Reply
+from anime.core.job_status import FailureKind
 from anime.core.prompt_state import Finished
 from anime.errors import (
     ComfyUIError,
@@ -311,6 +312,13 @@ def test_dynamic_inputs_have_no_choices_but_options_and_items() -> None:
     assert info is not None
     chosen, images = info.required["format"], info.required["images"]
     assert (chosen.choices, chosen.options[0].key) == ((), "mp4")
+    assert caught.value.kind is FailureKind.STORAGE
+
+
+def test_a_whole_path_that_a_node_lists_is_not_found_and_no_wrong_address() -> None:
+    with pytest.raises(NotFound, match=r"does not hand out /srv/a\.png") as caught:
+        protocol.require_file(text(400), "/srv/a.png")
+    assert "output folder" in caught.value.todo
     assert chosen.options[0].optional["codec"].multiselect
     assert images.items is not None
     assert (len(images.items.names), images.items.names[1], images.items.min) == (100, "image1", 1)
