@@ -137,6 +137,10 @@ def _measured(meter: ProgressMeter, event: Event) -> ProgressMeter:
         case ProgressStates():
             for node, state in event.nodes.items():
                 meter = meter.update(
-                    node, state.value, state.max, finished=state.state == "finished"
+                    node,
+                    state.value,
+                    state.max,
+                    finished=state.state == "finished",
+                    shown_as=state.display_node_id,
                 )
     return meter

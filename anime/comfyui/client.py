@@ -193,6 +193,9 @@ class ComfyUIClient:
             await self._send(requests.job_request(str(prompt_id))), str(prompt_id)
         )
         self.facts.has_jobs = sighting is not None
+        if isinstance(sighting, Finished) and not sighting.entry.knows_its_nodes:
+            entry = await self.history(prompt_id)  # which says what those nodes are shown as
+            return Finished(entry) if entry else sighting
         return sighting
 
     async def history(self, prompt_id: UUID) -> HistoryEntry | None:

@@ -121,6 +121,11 @@ class HistoryEntry(ComfyUIModel):
         """The outputs meant to be kept, in the order of their nodes."""
         return tuple(output for output in self.outputs if output.type == "output")
 
+    @property
+    def knows_its_nodes(self) -> bool:
+        """Whether all outputs are of nodes of its graph, and none of those made while it ran."""
+        return all(output.node_id in self.graph for output in self.outputs)
+
 
 class Device(ComfyUIModel):
     """One device that ComfyUI computes on; sizes in bytes, with --cpu those of main memory."""
@@ -271,11 +276,15 @@ class NodeProgressed(Event):
 
 
 class NodeProgress(ComfyUIModel):
-    """How far a node is; `state` is pending, running, finished or error."""
+    """How far a node is; `state` is pending, running, finished or error.
+
+    `display_node_id` is the node of the graph that it is shown as: itself, if it stands there.
+    """
 
     value: float = 0
     max: float = 1
     state: str = ""
+    display_node_id: str | None = None
 
 
 class ProgressStates(Event):

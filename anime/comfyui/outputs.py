@@ -16,13 +16,14 @@ _MESH = re.compile(
 _SHOWN_MESH = re.compile(r"preview(3d|3d_advanced|_splat|_pointcloud)_[0-9a-f]{32}\.")
 
 
-def files_of(outputs: Json, graph: Json) -> tuple[OutputFile, ...]:
+def files_of(outputs: Json, graph: Json, meta: Json = None) -> tuple[OutputFile, ...]:
     """The files among a prompt's outputs, node by node.
 
-    Nodes also list texts and numbers; those are skipped.
+    Nodes also list texts and numbers; those are skipped. `meta` says as which node of the graph one
+    is shown that another has made while it ran, such as a saver within a loop.
     """
     return tuple(
-        file for node_id, output in _nodes(outputs, graph) for file in node_files(node_id, output)
+        file for node_id, output in _nodes(outputs, graph, meta) for file in node_files(node_id, output)
     )
 
 
@@ -50,10 +51,10 @@ def node_files(node_id: str, output: Json) -> tuple[OutputFile, ...]:
     return tuple(files.values())
 
 
-def unkept_of(outputs: Json, graph: Json) -> tuple[str, ...]:
+def unkept_of(outputs: Json, graph: Json, meta: Json = None) -> tuple[str, ...]:
     """What nodes list and nobody keeps, a few words each: temporary files, texts, numbers."""
     found: dict[str, None] = {}
-    for node_id, output in _nodes(outputs, graph):
+    for node_id, output in _nodes(outputs, graph, meta):
         for key, value in output.items():
             what = f"{key} of node {node_id}"
             files = list(_listed(value))
@@ -65,16 +66,18 @@ def unkept_of(outputs: Json, graph: Json) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _nodes(outputs: Json, graph: Json) -> Iterator[tuple[str, Json]]:
-    """Nodes with what they list, and meshes as files."""
+def _nodes(outputs: Json, graph: Json, meta: Json) -> Iterator[tuple[str, Json]]:
+    """Nodes, as ComfyUI shows them, with what they list, and meshes as files."""
+    nodes, about = (each if isinstance(each, dict) else {} for each in (graph, meta))
     for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
         if isinstance(output, dict):
             listed = {key: _as_listed(value) for key, value in output.items()}
             match listed:
                 case {"result": [str(path), *others]}:
-                    node = graph.get(node_id) if isinstance(graph, dict) else None
-                    listed["result"] = [_mesh(path, node), *others]
-            yield node_id, listed
+                    listed["result"] = [_mesh(path, nodes.get(node_id)), *others]
+            known = about.get(node_id)
+            shown = known.get("display_node") if isinstance(known, dict) else None
+            yield shown if isinstance(shown, str) else node_id, listed
 
 
 def _as_listed(value: Json) -> Json:

@@ -137,6 +137,7 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
             number=number,
             graph=graph,
             outputs=item.get("outputs"),
+            meta=item.get("meta"),
             succeeded=status.get("status_str", "success") == "success",
         )
 
@@ -306,13 +307,15 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
-def _history_entry(messages: Json, *, outputs: Json, graph: Json, **known: Json) -> HistoryEntry:
+def _history_entry(
+    messages: Json, *, outputs: Json, graph: Json, meta: Json = None, **known: Json
+) -> HistoryEntry:
     """The entry with what the execution's messages say. Raises whatever is not of their shape."""
     told = {name: content or {} for name, content in messages or ()}
     return HistoryEntry(
         graph=graph,
-        outputs=files_of(outputs, graph),
-        unkept=unkept_of(outputs, graph),
+        outputs=files_of(outputs, graph, meta),
+        unkept=unkept_of(outputs, graph, meta),
         is_interrupted="execution_interrupted" in told,
         failure=_failure(told.get("execution_error")),
         cached_nodes=told.get("execution_cached", {}).get("nodes") or (),

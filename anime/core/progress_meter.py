@@ -56,12 +56,23 @@ class ProgressMeter:
         return self._with(nodes, self.current if self.current in nodes else None)
 
     def update(
-        self, node_id: str | None, value: float, maximum: float, *, finished: bool = False
+        self,
+        node_id: str | None,
+        value: float,
+        maximum: float,
+        *,
+        finished: bool = False,
+        shown_as: str | None = None,
     ) -> Self:
-        """After a node did `value` of `maximum` steps; nonsense leaves the meter as it is."""
+        """After a node did `value` of `maximum` steps; nonsense leaves the meter as it is.
+
+        `shown_as`: the node of the graph whose title it has, if another made it while it ran.
+        """
         if node_id is None or not (math.isfinite(value) and math.isfinite(maximum)):
             return self
-        before = self.nodes.get(node_id) or NodeSteps(title=f"Node {node_id}")
+        shown = self.nodes.get(shown_as or node_id)
+        unknown = NodeSteps(title=shown.title if shown else f"Node {node_id}")
+        before = self.nodes.get(node_id) or unknown
         after = _advanced(before, value, maximum, finished=finished)
         current = self.current if finished else node_id
         if after == self.nodes.get(node_id) and current == self.current:

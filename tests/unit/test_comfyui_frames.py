@@ -50,6 +50,7 @@ def test_events_carry_what_progress_is_reckoned_from() -> None:
     assert cached.nodes == ("4",)
     assert isinstance(states, ProgressStates)
     assert (states.nodes["3"].value, states.nodes["3"].max) == (0, 3)
+    assert states.nodes["3"].display_node_id == "3"
     assert isinstance(step, NodeProgressed)
     assert (step.node, step.value, step.max, step.prompt_id) == ("3", 1, 3, PROMPT_ID)
     assert isinstance(executed, NodeExecuted)

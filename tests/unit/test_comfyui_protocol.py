@@ -180,6 +180,31 @@ def test_f25_outputs_of_every_shape_are_read_and_the_rest_passed_over() -> None:
     assert len(entry.saved) == 3
 
 
+def test_a_file_of_a_node_that_another_made_while_it_ran_is_of_the_node_it_is_shown_as() -> None:
+    def saved(name: str) -> dict[str, Any]:
+        return {"images": [{"filename": name, "subfolder": "jobs/1", "type": "output"}]}
+
+    def about(shown: object) -> dict[str, Any]:
+        return {"display_node": shown, "parent_node": "3", "real_node_id": "3"}
+
+    item = {
+        "prompt": [1, PROMPT_ID, {"2": {}, "3": {}}, {}, []],
+        "outputs": {
+            "2": saved("a_1.png"),
+            "3.0.0.S0": saved("a_2.png"),
+            "3.0.0.S1": {"text": ["x"]},
+            "4.0": saved("a_3.png"),
+            "5.0": saved("a_4.png"),
+        },
+        "meta": {"3.0.0.S0": about("2"), "3.0.0.S1": about("2"), "4.0": about(None), "5.0": 7},
+    }
+    entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    assert entry is not None
+    found = {file.filename: file.node_id for file in entry.saved}
+    assert found == {"a_1.png": "2", "a_2.png": "2", "a_3.png": "4.0", "a_4.png": "5.0"}
+    assert entry.unkept == ("text of node 2",)
+
+
 def test_a_history_entry_without_a_status_counts_as_success() -> None:
     entry = protocol.decode_history(sample("history_odd_outputs"), PROMPT_ID)
     assert entry is not None
@@ -285,8 +310,15 @@ def test_an_upload_it_does_not_take_is_an_invalid_request() -> None:
 
 
 def test_a_file_that_is_gone_is_not_found() -> None:
-    with pytest.raises(NotFound, match=r"frame_00001_\.png"):
+    with pytest.raises(NotFound, match=r"frame_00001_\.png") as caught:
         protocol.require_file(text(404), "frame_00001_.png")
+    assert caught.value.kind is FailureKind.STORAGE
+
+
+def test_a_whole_path_that_a_node_lists_is_not_found_and_no_wrong_address() -> None:
+    with pytest.raises(NotFound, match=r"does not hand out /srv/a\.png") as caught:
+        protocol.require_file(text(400), "/srv/a.png")
+    assert "output folder" in caught.value.todo
 
 
 def test_dynamic_inputs_have_no_choices_but_options_and_items() -> None:
@@ -312,13 +344,6 @@ def test_dynamic_inputs_have_no_choices_but_options_and_items() -> None:
     assert info is not None
     chosen, images = info.required["format"], info.required["images"]
     assert (chosen.choices, chosen.options[0].key) == ((), "mp4")
-    assert caught.value.kind is FailureKind.STORAGE
-
-
-def test_a_whole_path_that_a_node_lists_is_not_found_and_no_wrong_address() -> None:
-    with pytest.raises(NotFound, match=r"does not hand out /srv/a\.png") as caught:
-        protocol.require_file(text(400), "/srv/a.png")
-    assert "output folder" in caught.value.todo
     assert chosen.options[0].optional["codec"].multiselect
     assert images.items is not None
     assert (len(images.items.names), images.items.names[1], images.items.min) == (100, "image1", 1)

@@ -150,6 +150,27 @@ async def test_a_prompt_is_found_where_it_is(folder: Path, state: str, expected:
     assert len(server.asked) <= (3 if folder is OLD and state == "unknown" else 2)
 
 
+async def test_what_a_node_is_shown_as_that_another_made_while_it_ran_is_read_in_the_history() -> (
+    None
+):
+    item = json.loads((NEW / "history_success.json").read_bytes())[str(PROMPT_ID)]
+    node = next(iter(item["outputs"]))
+    outputs = {f"{node}.0.0.1": item["outputs"][node]}
+    meta = {f"{node}.0.0.1": {"display_node": node}}
+    job = json.loads((NEW / "job_completed.json").read_bytes()) | {"outputs": outputs}
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        match request.url.path.split("/")[1]:
+            case "queue":
+                return httpx.Response(200, json={"queue_running": [], "queue_pending": []})
+            case "api":
+                return httpx.Response(200, json=job)
+        return httpx.Response(200, json={str(PROMPT_ID): item | {"outputs": outputs, "meta": meta}})
+
+    client = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(answers))
+    assert await client.find(PROMPT_ID) == Finished(entry(NEW, "history_success"))
+
+
 async def test_a_new_server_is_asked_for_the_job_once_and_not_for_the_history_twice() -> None:
     server = Server(NEW)
     client = await known(server)

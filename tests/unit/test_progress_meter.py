@@ -96,6 +96,12 @@ def test_nodes_that_only_the_server_knows_are_counted() -> None:
     assert meter.percent == 100 // (2 * (UNITS + 1))
 
 
+def test_a_node_that_another_made_while_it_ran_has_the_title_of_what_it_is_shown_as() -> None:
+    meter = ProgressMeter.of(GRAPH).update("3.0.0.1", 1, 2, shown_as="3")
+    assert meter.describe() == f"{GRAPH['3']['_meta']['title']}: 1 of 2"
+    assert meter.update("3.0.0.1", 2, 2).describe().endswith(": 2 of 2")
+
+
 def test_the_steps_of_a_scheduler_belong_to_the_sampler_behind_it() -> None:
     graph: Graph = {
         "1": node("Scheduler", steps=20),
