@@ -9,9 +9,10 @@ from pydantic import JsonValue
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.event_listener import EventListener
-from anime.comfyui.failures import failure_of
+from anime.comfyui.failures import blocked_node, failure_of
 from anime.comfyui.models import (
     Event,
+    ExecutionFailed,
     HistoryEntry,
     NodeProgressed,
     NodesCached,
@@ -79,6 +80,8 @@ async def poll_completion(
 ) -> HistoryEntry:
     """The prompt's entry in ComfyUI's history, once it has succeeded.
 
+    What was blocked in it, which only an event tells, is among what is not kept.
+
     Args:
         comfy: The server that has it.
         server: Its block says how long to wait.
@@ -98,6 +101,7 @@ async def poll_completion(
         ComfyUIUnreachable, ComfyUIRefused: the server was away for too long.
     """
     meter = ProgressMeter.of(graph)
+    blocked: tuple[str, ...] = ()
     await reporter.enter(Stage.RENDERING, IN_QUEUE)
     about = {"comfyui.prompt.id": str(prompt_id), "comfyui.server": comfy.name}
     trace.get_current_span().set_attributes(about)
@@ -114,11 +118,14 @@ async def poll_completion(
     async for event in with_node_spans(events, graph):
         if isinstance(event, Finished):
             if event.entry.succeeded:
-                return event.entry
+                unkept = (*event.entry.unkept, *blocked)
+                return event.entry.model_copy(update={"unkept": unkept})
             failure = failure_of(event.entry, graph)
             if isinstance(failure, OutOfVram):
                 comfy.facts.freed = None  # perhaps others hold it now: the next check finds out
             raise failure
+        if isinstance(event, ExecutionFailed) and not event.ends_prompt:
+            blocked = (*blocked, blocked_node(event, graph))
         if isinstance(event, PreviewFrame):
             await reporter.previewing(event)
             continue

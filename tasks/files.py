@@ -22,6 +22,7 @@ from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
+from anime.core.labels import said_of_unkept
 from anime.core.paths import (
     UNKNOWN_TYPE,
     FileKind,
@@ -139,8 +140,9 @@ async def organise(
             unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
     if not placed:
         raise InvalidWorkflow(
-            "The workflow ran and saved no file.",
-            "Give its graph a node that saves, such as SaveImage; previews are not kept.",
+            f"The workflow ran and saved no file{said_of_unkept(unkept)}.",
+            "Try it in ComfyUI: nodes that save may have been blocked by others, or list no files; "
+            "previews are not kept.",
         )
     return OrganisedOutputs(placed, unkept)
 

@@ -54,6 +54,12 @@ def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
     )
 
 
+def blocked_node(failure: ExecutionFailure, graph: Graph) -> str:
+    """The node that was not run in a prompt that went on, and why, a few words."""
+    why = _first_line(failure).removeprefix("Execution Blocked: ")
+    return f"{_node_of(failure, graph)}: it was blocked: {why}"
+
+
 def _node_of(failure: ExecutionFailure, graph: Graph) -> str:
     if not failure.node_id:
         return "A node that ComfyUI does not name"

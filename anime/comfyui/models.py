@@ -324,12 +324,12 @@ class ExecutionSucceeded(Event):
 
 
 class ExecutionFailed(Event, ExecutionFailure):
-    """A node raised."""
+    """A node raised, or what it works on was blocked by another node, which gave a reason."""
 
     @property
     def ends_prompt(self) -> bool:
-        """Always."""
-        return True
+        """Whether it raised: without a blocked node, the prompt goes on."""
+        return self.exception_type != "ExecutionBlocked"
 
 
 class ExecutionInterrupted(Event):

@@ -302,6 +302,12 @@ async def test_a_graph_of_which_nothing_can_be_had_has_saved_nothing(tmp_path: P
         await organised(tmp_path, OutputFile(filename="/elsewhere/b.json", key="layout"))
 
 
+async def test_a_graph_that_has_saved_nothing_says_what_it_did_instead(tmp_path: Path) -> None:
+    blocked = "SaveImage (node 2): it was blocked: no face was found"
+    with pytest.raises(InvalidWorkflow, match=r"no file; not kept: SaveImage .* no face was found"):
+        await organised(tmp_path, unkept=(blocked,))
+
+
 async def test_it_says_what_a_node_lists_and_the_library_has_not(tmp_path: Path) -> None:
     outputs = await all_organised(
         tmp_path,
