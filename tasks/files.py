@@ -203,6 +203,19 @@ async def are_whole(
     return True
 
 
+async def is_there(
+    comfy: ComfyUIClient, output: OutputFile, output_folder: FolderReader | None, prefix: str
+) -> bool:
+    """Whether the server has a file of that name; so it is while nobody can tell."""
+    try:
+        async with _content(comfy, output, output_folder, prefix):
+            return True
+    except NotFound:
+        return False
+    except (ComfyUIError, StorageError, OSError):
+        return True
+
+
 async def _place(
     comfy: ComfyUIClient,
     library: AssetStore,

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -68,8 +69,13 @@ async def test_f24_files_whose_history_was_cleared_are_taken_in(
     ]
 
 
-async def test_f24_when_a_file_is_missing_or_cut_it_is_rendered_again(
-    studio: RehearsalStudio, rehearsal_config: RehearsalConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_f24_when_a_file_is_cut_or_there_is_one_too_many_it_is_rendered_again(
+    studio: RehearsalStudio,
+    rehearsal_config: RehearsalConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_cut: bool,
 ) -> None:
     job_id, forgets = uuid4(), [True]
     first = {str(prompt_id_of(job_id, 1))}
@@ -80,7 +86,11 @@ async def test_f24_when_a_file_is_missing_or_cut_it_is_rendered_again(
         made = sorted(output.parent.glob("*.png"))
         has_ended = await history(client, prompt_id) is not None
         if has_ended and len(made) == 2 and forgets:
-            made[1].write_bytes(made[1].read_bytes()[:-40])
+            content = made[1].read_bytes()
+            if is_cut:
+                made[1].write_bytes(content[:-40])
+            else:
+                Path(str(made[1]).replace("_00002_", "_00003_")).write_bytes(content[:-40])
             forgets.clear()
         if str(prompt_id) in first:
             return None
