@@ -23,7 +23,9 @@ def files_of(outputs: Json, graph: Json, meta: Json = None) -> tuple[OutputFile,
     is shown that another has made while it ran, such as a saver within a loop.
     """
     return tuple(
-        file for node_id, output in _nodes(outputs, graph, meta) for file in node_files(node_id, output)
+        file
+        for node_id, output in _nodes(outputs, graph, meta)
+        for file in node_files(node_id, output)
     )
 
 
