@@ -1,10 +1,12 @@
 """A job's outputs: placed in the library, and their thumbnails drawn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import date, tzinfo
 from functools import partial
+from itertools import count
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
@@ -48,6 +50,8 @@ from anime.net.tracing import tracer
 from tasks.progress import Reporter
 from tasks.retries import DRAWING_SECONDS, TASK_DELAYS
 from tasks.steps import step
+
+_FRAME_NUMBER = re.compile(r"(?P<before>.*)%0?(?P<digits>\d*)d(?P<after>.*)")
 
 
 class Thumbnail(NamedTuple):
@@ -123,14 +127,18 @@ async def organise(
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     placed: list[PlacedFile] = []
+
+    async def place(output: OutputFile) -> PlacedFile:
+        with tracer.start_as_current_span("place file") as span:
+            file = await _place(
+                comfy, library, output, output_folder, result, result.day(zone), file_prefix
+            )
+            span.set_attributes(_about(file))
+            return file
+
     for output in outputs:
         try:
-            with tracer.start_as_current_span("place file") as span:
-                file = await _place(
-                    comfy, library, output, output_folder, result, result.day(zone), file_prefix
-                )
-                span.set_attributes(_about(file))
-            placed.append(file)
+            placed += [file async for file in _each(output, place)]
         except (NotFound, ComfyUIError, UnusableFile) as fault:
             # Under a key of its own a node may also name what is no file of its output folder.
             if output.is_media or fault.retryable:
@@ -145,6 +153,30 @@ async def organise(
             "previews are not kept.",
         )
     return OrganisedOutputs(placed, unkept)
+
+
+async def _each(
+    output: OutputFile, place: Callable[[OutputFile], Awaitable[PlacedFile]]
+) -> AsyncIterator[PlacedFile]:
+    """The file; of a name such as `a.%03d.png`, as FFmpeg numbers frames, each that is there."""
+    pattern = _FRAME_NUMBER.fullmatch(output.filename)
+    try:
+        file = await place(output)
+    except NotFound:
+        if pattern is None:
+            raise
+    else:
+        yield file
+        return
+    for number in count(1):
+        name = f"{pattern['before']}{number:0{pattern['digits'] or 1}d}{pattern['after']}"
+        try:
+            frame = await place(output.model_copy(update={"filename": name, "animated": False}))
+        except NotFound:
+            if number == 1:
+                raise
+            return
+        yield frame
 
 
 def _about(file: PlacedFile) -> dict[str, str | int]:

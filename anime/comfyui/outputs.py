@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from anime.comfyui.models import MOVING_KEYS, OutputFile
@@ -13,6 +14,7 @@ _KINDS = {"temp": "temporary"}
 _MESH = re.compile(
     r"(?![/\\])(?!.*\.\.[/\\])[^:]+\.(glb|gltf|fbx|obj|stl|usdz|ply|spz|k?splat)", re.IGNORECASE
 )
+_WHOLE_PATH = re.compile(r"[/\\]|[A-Za-z]:")
 _SHOWN_MESH = re.compile(r"preview(3d|3d_advanced|_splat|_pointcloud)_[0-9a-f]{32}\.")
 
 
@@ -41,9 +43,10 @@ def node_files(node_id: str, output: Json) -> tuple[OutputFile, ...]:
     files: dict[tuple[str, str, str], OutputFile] = {}
     for key, value in output.items():
         for item in _listed(value):
+            subfolder, name = _place(str(item.get("subfolder") or ""), item["filename"])
             file = OutputFile(
-                filename=item["filename"],
-                subfolder=str(item.get("subfolder") or ""),
+                filename=name,
+                subfolder=subfolder,
                 type=str(item.get("type") or "output"),
                 node_id=node_id,
                 key=key,
@@ -113,6 +116,20 @@ def _listed(value: Json, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Json]]:
     elif isinstance(value, list | dict) and depth:
         for part in value.values() if isinstance(value, dict) else value:
             yield from _listed(part, depth - 1)
+
+
+def _place(subfolder: str, name: str) -> tuple[str, str]:
+    """Folder and name as /view wants them: below the output folder, and no folder in the name.
+
+    Some extensions list whole paths, of which what follows a folder called `output` is taken, as
+    ComfyUI's is by default, or else the name alone.
+    """
+    path = name if _WHOLE_PATH.match(name) or not subfolder else f"{subfolder}/{name}"
+    if _WHOLE_PATH.match(path):
+        _, known, path = path.replace("\\", "/").rpartition("/output/")
+        path = path if known else PurePosixPath(path).name
+    folder, _, name = path.rpartition("/")
+    return folder, name
 
 
 def as_list(value: Json) -> list[Json]:

@@ -4,6 +4,7 @@ import errno
 import inspect
 import logging
 import os
+import re
 import threading
 from datetime import UTC, datetime
 from io import FileIO
@@ -19,9 +20,11 @@ from anime.assets.render_result import RenderResult
 from anime.assets.store import INCOMING, AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import HistoryEntry, OutputFile
+from anime.core.paths import FileKind
 from anime.errors import (
     InvalidWorkflow,
     NotFound,
+    OutputGone,
     StorageError,
     StorageTimedOut,
     StorageUnavailable,
@@ -103,6 +106,33 @@ async def test_files_of_every_key_come_into_the_library(tmp_path: Path) -> None:
         OutputFile(filename="notes.txt", key="files"),
     )
     assert [file.path.read_bytes() for file in placed] == list(FILES.values())
+
+
+@pytest.mark.parametrize("pattern", ["100%_1.%03d.png", "a%d.png"])
+async def test_frames_that_are_listed_as_a_pattern_come_into_the_library_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    """VideoHelperSuite lists its sequences of PNGs so."""
+    names = [re.sub("%0?3?d", f"{n:03}" if "03" in pattern else f"{n}", pattern) for n in (1, 2, 3)]
+    for name in names:
+        monkeypatch.setitem(FILES, name, PNG + name.encode())
+    placed = await organised(tmp_path, OutputFile(filename=pattern, key="gifs", animated=True))
+    assert {file.kind for file in placed} == {FileKind.IMAGES}
+    assert [file.source for file in placed] == names
+    assert [file.path.read_bytes() for file in placed] == [PNG + name.encode() for name in names]
+
+
+async def test_a_name_that_looks_like_a_pattern_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FILES, "50%dark.png", PNG)
+    [placed] = await organised(tmp_path, OutputFile(filename="50%dark.png"))
+    assert placed.source == "50%dark.png"
+
+
+async def test_a_pattern_without_a_frame_fails_the_job(tmp_path: Path) -> None:
+    with pytest.raises(OutputGone, match=r"no file b\.001\.png"):
+        await organised(tmp_path, OutputFile(filename="b.%03d.png", key="gifs"))
 
 
 @pytest.fixture

@@ -471,6 +471,27 @@ def test_a_mesh_that_a_person_has_named_is_not_made_by_the_node() -> None:
     assert mesh_of("Preview3D", "chair.glb", "chair.glb").saved == ()
 
 
+@pytest.mark.parametrize(
+    ("subfolder", "name", "expected"),
+    [
+        ("", "/comfy/output/jobs/1/a.jpg", "jobs/1/a.jpg"),
+        ("", "C:\\comfy\\output\\jobs\\1\\a.jpg", "jobs/1/a.jpg"),
+        ("/comfy/output/jobs/1", "a.jpg", "jobs/1/a.jpg"),
+        ("jobs/1", "/comfy/output/output/a.jpg", "a.jpg"),
+        ("", "/disk/renders/a.jpg", "a.jpg"),
+        ("", "jobs/1/a.jpg", "jobs/1/a.jpg"),
+        ("jobs\\1", "a.jpg", "jobs/1/a.jpg"),
+        ("", "a\\b.jpg", "a\\b.jpg"),
+    ],
+)
+def test_a_whole_path_is_one_below_the_output_folder(
+    subfolder: str, name: str, expected: str
+) -> None:
+    item = {"filename": name, "subfolder": subfolder, "type": "output"}
+    [file] = outputs_of({"images": [item]}).saved
+    assert (str(file.path), "/" in file.filename) == (expected, False)
+
+
 def test_only_what_is_called_output_is_one() -> None:
     entry = outputs_of({"images": [listed("a.png", "input"), listed("b.png", "temp")]})
     assert entry.saved == ()
