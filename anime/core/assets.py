@@ -15,7 +15,8 @@ from anime.core.png_metadata import FileStamp
 class Asset(NamedTuple):
     """What reading a file has shown; sizes in pixels. A still picture has one frame.
 
-    `recipe` is JSON text; `inode` is device and number.
+    `recipe` is JSON text, and in the file itself unless it `is_told_beside`; `inode` is device and
+    number.
     """
 
     sha256: str
@@ -27,6 +28,7 @@ class Asset(NamedTuple):
     inode: tuple[int, int] = (0, 0)
     recipe: str = "{}"
     stamp: FileStamp | None = None
+    is_told_beside: bool = False
 
 
 class Provenance(BaseModel):

@@ -249,11 +249,13 @@ def _hash_of(step: Organise | Duplicate | Quarantine | Remember) -> str | None:
 def provenance_to_keep(step: Organise, where: str, made_at: datetime) -> Provenance | None:
     """Where the file comes from; None if content, name and folder tell it in the library, too.
 
-    What lay around a file in the swept folder (a sidecar, the job's folder) does not come along.
+    What lay around a file in the swept folder (a sidecar, its recipe in another file, the job's
+    folder) does not come along.
     """
-    owner, sidecar = step.owner, step.seen.sidecar
+    owner, sidecar, content = step.owner, step.seen.sidecar, step.content
     tells_its_job = owner.job_id is None or owner_of(PurePath(where).name) == owner.job_id
-    if step.content.stamp is not None or (sidecar is None and tells_its_job):
+    tells_all = sidecar is None and tells_its_job and not content.is_told_beside
+    if content.stamp is not None or tells_all:
         return None
     said = sidecar.model_dump(exclude={"job_id", "project_id", "project"}) if sidecar else {}
     if not str(said.get("seed") or "").isdecimal():
@@ -265,5 +267,5 @@ def provenance_to_keep(step: Organise, where: str, made_at: datetime) -> Provena
         project_slug=owner.slug,
         source_path=storable(step.seen.path),
         created_at=made_at,
-        metadata={**json.loads(step.content.recipe), **step.origin},
+        metadata={**json.loads(content.recipe), **step.origin},
     )

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import stat
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,8 @@ from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
 from anime.assets.limited_process import LimitedFunction, ask_kept, call_kept, call_limited
+from anime.assets.metadata.recipe import Recipe
+from anime.core.foreign_json import read_json
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.errors import StorageError, UnusableFile, UnusableReason
 
@@ -23,6 +26,8 @@ _IN_MEMORY_BYTES = 16 * 1024 * 1024  # larger files are hashed in passing, and n
 _BLOCK_BYTES = 1024 * 1024
 _STILLS_FOR_FFMPEG = frozenset({"image/heic", "image/x-exr"})  # Pillow does not read them
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe without a writer would block
+_COMBINERS = frozenset({"VHS_VideoCombine", "ADE_AnimateDiffCombine"})
+_COMBINED = re.compile(r"(?P<stem>.+_\d{5})(-audio)?(\.\d+)?\.\w+")
 _FACTS = tuple(field.name for field in fields(MediaFacts))
 
 
@@ -67,7 +72,29 @@ class Description:
 def describe_file(path: Path, name: str) -> Description:
     """What `inspect_file` finds, and how the file was made; raises the same."""
     facts = inspect_file(path, name=name)
-    return Description(facts, facts.recipe().metadata())
+    recipe = facts.recipe()
+    beside = None if recipe.source else recipe_beside(path, facts)
+    return Description(facts, (beside or recipe).metadata())
+
+
+def recipe_beside(path: Path | str, facts: Inspection) -> Recipe | None:
+    """How a film or a frame of one was made that cannot say so itself, by the PNG beside it.
+
+    VideoHelperSuite saves the graph of each film in a PNG of its first frame. None if there is no
+    such PNG. Source: VideoHelperSuite 1.7 (`combine_video`).
+    """
+    named = _COMBINED.fullmatch(os.path.basename(path))  # noqa: PTH119  10,000 times
+    if named is None:
+        return None
+    try:
+        first = inspect_file(os.path.join(os.path.dirname(path), f"{named['stem']}.png"))  # noqa: PTH118, PTH120
+    except (StorageError, UnusableFile):
+        return None
+    graph = read_json(first.texts.get("prompt", ""))
+    nodes = graph.values() if isinstance(graph, dict) else ()
+    classes = {node.get("class_type") for node in nodes if isinstance(node, dict)}
+    is_its = first.sha256 != facts.sha256 and classes & _COMBINERS
+    return replace(facts, texts=first.texts).recipe() if is_its else None
 
 
 async def describe_upload(path: Path, *, name: str) -> Description:
