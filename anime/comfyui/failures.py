@@ -5,8 +5,12 @@ from anime.comfyui.rejections import name_of
 from anime.core.graphs import Graph
 from anime.errors import AnimeError, GpuFault, NodeFailed, OutOfVram, PromptInterrupted
 
-# Types and words by which PyTorch, CUDA, ROCm and ComfyUI say that memory ran out.
-MEMORY_SIGNS = ("outofmemory", "out of memory", "memoryerror", "allocation on device")
+# Types and words by which PyTorch, CUDA, ROCm, DirectML and ComfyUI say that memory ran out: that
+# of the GPU, or the machine's.
+MEMORY_SIGNS = (
+    *("outofmemory", "out of memory", "memoryerror", "allocation on device"),
+    *("_status_alloc_failed", "defaultcpuallocator", "not enough gpu video memory"),
+)
 # Words by which CUDA, ROCm and their libraries say that the process can use its GPU no more.
 GPU_SIGNS = (
     "cuda error",
@@ -38,7 +42,7 @@ def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
     if _ran_out_of_memory(failure):
         return OutOfVram(
             f"{node} ran out of memory: {message}",
-            "Make the picture or the batch smaller, or free the GPU of other programs.",
+            "Make the picture or the batch smaller, or end other programs that take memory there.",
             node=node,
         )
     if _gpu_has_a_fault(failure):

@@ -246,8 +246,18 @@ def test_f21_a_gpu_fault_is_told_apart_from_a_failed_node(message: str, is_fault
     assert isinstance(failure_of(entry), GpuFault) is is_fault
 
 
-def test_a_gpu_that_is_out_of_memory_has_no_fault() -> None:
-    failure = ExecutionFailure(exception_type="RuntimeError", message="CUDA error: out of memory")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 70368744177664 bytes.",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 3732480000 bytes.",
+        "Could not allocate tensor with 7 bytes. There is not enough GPU video memory available!",
+    ],
+)
+def test_a_gpu_or_machine_that_is_out_of_memory_has_no_fault(message: str) -> None:
+    failure = ExecutionFailure(exception_type="RuntimeError", message=message)
     entry = HistoryEntry(prompt_id=PROMPT_ID, succeeded=False, failure=failure)
     assert isinstance(failure_of(entry), OutOfVram)
 
