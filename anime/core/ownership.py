@@ -95,11 +95,16 @@ class KnownProject:
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """A job that has a row; `is_live`: a run has it, or will take it."""
+    """A job that has a row.
+
+    `is_live`: a run has it, or will take it. `has_all`: it was completed, and what is its own has
+    been recorded by its run.
+    """
 
     id: UUID
     project: KnownProject | None
     is_live: bool
+    has_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +167,17 @@ def owner_among(claims: Claims, known: Known) -> AssetOwner:
     """Whose the file is.
 
     A job that has a row says itself which project it belongs to; of any other, the file's own
-    word counts before the sidecar's, and that before its name.
+    word counts before the sidecar's, and that before its name. What a completed job has not
+    recorded is its project's alone: of an attempt that another one has overtaken, of a node that
+    saves no take, or of somebody who has queued its graph again.
 
     >>> owner_among(Claims("a/b.png"), Known()).evidence.value
     'none'
     """
     job_id, by = claims.job()
     if job_id is not None and (job := known.jobs.get(job_id)) is not None:
-        return AssetOwner(job_id, job.project.slug if job.project else None, by)
+        own = None if job.has_all else job_id
+        return AssetOwner(own, job.project.slug if job.project else None, by)
     project, found_by = _project_of(claims, known)
     if project is not None and (row := known.named(project)) is not None:
         project = project if slug_of(project) == row.slug else row.slug  # of the form NFD

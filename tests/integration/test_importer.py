@@ -176,6 +176,20 @@ async def test_files_of_a_live_job_are_left_and_those_of_a_failed_one_brought_in
     assert job_id == failed
 
 
+async def test_what_a_completed_job_has_not_recorded_is_no_file_of_it(stage: Stage) -> None:
+    job_id = uuid4()
+    async with stage.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, GenerationRequest(prompt="a fox"), workflow="txt2img", seed=7)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        await jobs.complete(lease, output_path="/elsewhere/x.png")
+    stage.put(f"jobs/{job_id}/1/anime_{job_id}_00001_.png", picture(1, job_id=job_id))
+    stage.put(f"jobs/{job_id}/2/anime_{job_id}_00002_.png", picture(2))
+    assert counts(await stage.sweep()) == {"organised": 2}
+    assert await stage.rows("job_id") == [(None,), (None,)]
+
+
 async def test_what_a_job_has_recorded_itself_is_only_remembered(stage: Stage) -> None:
     job_id, content = await make_job(stage.database), picture(1)
     source = f"jobs/{job_id}/1/x.png"

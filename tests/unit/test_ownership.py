@@ -90,6 +90,13 @@ def test_a_job_that_has_a_row_says_itself_which_project_it_is_of() -> None:
     assert owner.slug is None
 
 
+def test_what_a_completed_job_has_not_recorded_is_its_projects_alone() -> None:
+    done = known(KnownJob(JOB, NEON, is_live=False, has_all=True))
+    for claims in (Claims("x.png", stamp(JOB)), Claims(f"jobs/{JOB}/1/anime_{JOB}_00002_.png")):
+        owner = owner_among(claims, done)
+        assert (owner.job_id, owner.slug) == (None, "neon-city")
+
+
 def test_the_project_of_an_unknown_job_is_one_plain_folder_whatever_it_is_called() -> None:
     owner = owner_among(Claims("x.png", stamp(project="../../etc")), known())
     assert owner.slug == "etc"

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.assets import AssetRow, KnownAsset
+from anime.core.job_status import JobStatus
 from anime.core.ownership import KnownJob, KnownProject
 from anime.core.sweep_plan import ImportOutcome, ScannedFile, folder_key
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
@@ -124,8 +125,10 @@ class SweepRepository:
             ProductionJob.status.not_in(FINAL),
             ProductionJob.updated_at > NOW - _ABANDONED,
         )
+        # Older programs recorded less, and had no leases.
+        has_all = and_(ProductionJob.status == JobStatus.COMPLETED, ProductionJob.fence > 0)
         rows = await self._session.execute(
-            select(ProductionJob.id, is_live.label("is_live"), Project)
+            select(ProductionJob.id, is_live.label("is_live"), has_all.label("has_all"), Project)
             .outerjoin(Project, Project.id == ProductionJob.project_id)
             .where(is_among(ProductionJob.id, job_ids))
         )
@@ -136,6 +139,7 @@ class SweepRepository:
                 if row.Project
                 else None,
                 row.is_live,
+                row.has_all,
             )
             for row in rows
         ]
