@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+from anime.comfyui.json_text import read_json
 from anime.comfyui.models import (
     UNREADABLE,
     Event,
@@ -54,7 +55,7 @@ def decode_frame(frame: str | bytes) -> Event:
 
 
 def _decode_text(frame: str) -> Event:
-    message = json.loads(frame)
+    message = read_json(frame)
     kind, content = message["type"], message.get("data") or {}
     if kind == "executed":
         return _executed(content)
@@ -81,7 +82,7 @@ def _decode_binary(frame: bytes) -> Event:
         (length,) = struct.unpack_from(">I", frame, 4)
         if len(frame) <= 8 + length:
             return Unrecognised(kind="preview cut short")
-        about = json.loads(frame[8 : 8 + length])
+        about = read_json(frame[8 : 8 + length])
         return PreviewFrame(
             image=frame[8 + length :],
             media_type=about.get("image_type") or MEDIA_TYPES[1],

@@ -3,12 +3,12 @@
 Routes as in ComfyUI's server.py; the answers are those of v0.3.64 and v0.33.0.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from anime.comfyui.json_text import read_json
 from anime.comfyui.models import (
     UNREADABLE,
     AutogrowInfo,
@@ -412,9 +412,8 @@ def _number(value: Json) -> float | int | None:
 
 
 def _json(reply: Reply) -> Json:
-    """The answer's JSON. ComfyUI may write a bare NaN, which Python's parser accepts."""
     with _readable(reply):
-        return json.loads(reply.body)
+        return read_json(reply.body)
 
 
 def _object(reply: Reply) -> dict[str, Json]:
@@ -434,7 +433,7 @@ def _optional_object(reply: Reply) -> dict[str, Json]:
     if reply.status in GATEWAY:
         require_success(reply)
     try:
-        answer = json.loads(reply.body)
+        answer = read_json(reply.body)
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}

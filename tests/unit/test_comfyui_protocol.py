@@ -262,6 +262,16 @@ def test_a_gpu_or_machine_that_is_out_of_memory_has_no_fault(message: str) -> No
     assert isinstance(failure_of(entry), OutOfVram)
 
 
+def test_what_a_node_says_can_be_stored_whatever_is_in_it() -> None:
+    raised = {"node_id": "4", "exception_message": "bad\0 name \udcff 🦊", "exception_type": "E"}
+    status = {"status_str": "error", "messages": [["execution_error", raised]]}
+    item = {"prompt": [], "outputs": {"4": {"te\0xt": ["x"]}}, "status": status}
+    entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    assert entry is not None
+    assert "bad\ufffd name \ufffd 🦊" in failure_of(entry).what
+    assert entry.unkept == ("te\ufffdxt of node 4",)
+
+
 def test_files_that_are_to_come_count_as_choices_of_lists_only() -> None:
     info = protocol.decode_object_info(sample("object_info_ksampler"), "KSampler")
     assert info is not None
