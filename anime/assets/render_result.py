@@ -1,6 +1,6 @@
 """One attempt at a job that has ended well, and all that is known of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import cast
@@ -16,6 +16,9 @@ from anime.core.graph_facts import facts_of, lora_strengths, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
 from anime.schemas import GenerationRequest
+
+# Node classes that number files as ComfyUI does and list none, and the suffix of their files.
+_UNLISTED = {"SaveImageKJ": "png"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class RenderResult:
 
     @property
     def saved(self) -> tuple[OutputFile, ...]:
-        """The files that are the job's, in the order of their nodes."""
-        return tuple(file for file in self.entry.saved if self._is_of_take(file))
+        """The files that are the job's, in the order of their nodes, then those that none lists."""
+        files = (*self.entry.saved, *self._unlisted())
+        return tuple(file for file in files if self._is_of_take(file))
 
     @property
     def unkept(self) -> tuple[str, ...]:
@@ -46,6 +50,22 @@ class RenderResult:
         others = (file for file in self.entry.saved if not self._is_of_take(file))
         beside = (f"{file.filename} of node {file.node_id} (not the take)" for file in others)
         return (*self.entry.unkept, *beside)
+
+    def _unlisted(self) -> Iterator[OutputFile]:
+        """What nodes save and do not list, as a pattern of names."""
+        for node_id, node in self.executed_graph.items():
+            suffix, prefix = (
+                _UNLISTED.get(node["class_type"]),
+                node["inputs"].get("filename_prefix"),
+            )
+            if suffix and isinstance(prefix, str):
+                folder, _, name = prefix.rpartition("/")
+                yield OutputFile(
+                    filename=f"{name}_%05d_.{suffix}",
+                    subfolder=folder,
+                    node_id=node_id,
+                    key="unlisted",
+                )
 
     def _is_of_take(self, file: OutputFile) -> bool:
         return self.output_node in (None, file.node_id)

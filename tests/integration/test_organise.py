@@ -20,6 +20,7 @@ from anime.assets.render_result import RenderResult
 from anime.assets.store import INCOMING, AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import HistoryEntry, OutputFile
+from anime.core.graphs import Graph
 from anime.core.paths import FileKind
 from anime.errors import (
     InvalidWorkflow,
@@ -51,8 +52,11 @@ async def organised(
     *outputs: OutputFile,
     unkept: tuple[str, ...] = (),
     output_dir: Path | None = None,
+    graph: Graph | None = None,
 ) -> list[PlacedFile]:
-    made = await all_organised(tmp_path, *outputs, unkept=unkept, output_dir=output_dir)
+    made = await all_organised(
+        tmp_path, *outputs, unkept=unkept, output_dir=output_dir, graph=graph
+    )
     return made.placed
 
 
@@ -61,6 +65,7 @@ async def all_organised(
     *outputs: OutputFile,
     unkept: tuple[str, ...] = (),
     output_dir: Path | None = None,
+    graph: Graph | None = None,
 ) -> OrganisedOutputs:
     def view(request: httpx.Request) -> httpx.Response:
         content = FILES.get(request.url.params["filename"])
@@ -73,7 +78,7 @@ async def all_organised(
         seed=1,
         attempt=1,
         prompt_id=UUID(int=8),
-        graph={},
+        graph=graph or {},
         entry=entry,
         comfyui_url="http://comfyui",
         comfyui_version="0.33.0",
@@ -133,6 +138,29 @@ async def test_a_name_that_looks_like_a_pattern_is_one_file(
 async def test_a_pattern_without_a_frame_fails_the_job(tmp_path: Path) -> None:
     with pytest.raises(OutputGone, match=r"no file b\.001\.png"):
         await organised(tmp_path, OutputFile(filename="b.%03d.png", key="gifs"))
+
+
+UNLISTED: Graph = {
+    "9": {
+        "class_type": "SaveImageKJ",
+        "inputs": {"filename_prefix": f"{OWN}/c", "images": ["8", 0]},
+    }
+}
+
+
+async def test_pictures_that_a_node_saves_and_does_not_list_come_into_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("c_00001_.png", "c_00002_.png"):
+        monkeypatch.setitem(FILES, name, PNG + name.encode())
+    placed = await organised(tmp_path, graph=UNLISTED)
+    assert [file.source for file in placed] == [f"{OWN}/c_00001_.png", f"{OWN}/c_00002_.png"]
+
+
+async def test_a_node_that_lists_nothing_and_saves_elsewhere_fails_no_job(tmp_path: Path) -> None:
+    made = await all_organised(tmp_path, OutputFile(filename="a.png"), graph=UNLISTED)
+    assert [file.source for file in made.placed] == ["a.png"]
+    assert made.unkept == ("c_%05d_.png of node 9 (not there)",)
 
 
 @pytest.fixture
