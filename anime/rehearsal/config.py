@@ -74,11 +74,11 @@ class RehearsalConfig(BaseModel):
         return own | ({"output": self.output_dir.resolve()} if self.output_dir else {})
 
     def model_names(self, folder: str) -> tuple[str, ...]:
-        """The models in a folder of ComfyUI's models; each folder has at least one."""
+        """The models in a folder of ComfyUI's models, in their order; there is at least one."""
         own = {"checkpoints": self.checkpoints, "loras": self.loras, "vae": self.vaes}
         added = (model.partition("/") for model in self.models)
         names = (
             *own.get(folder, (f"rehearsal-{folder}.safetensors",)),
             *(name for place, _, name in added if place == folder),
         )
-        return tuple(dict.fromkeys(names))
+        return tuple(sorted(set(names)))

@@ -19,13 +19,16 @@ MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf
 PROSE = frozenset({"tooltip", "display_name", "placeholder", "label_on", "label_off"})
 MAX_DEFAULT_CHARS = 100
 SHOWN = (
+    "category",
     "display_name",
+    "experimental",
     "input",
     "output",
     "output_is_list",
     "output_name",
     "output_matchtypes",
     "output_node",
+    "python_module",
     "is_input_list",
     "deprecated",
     "has_intermediate_output",

@@ -1,7 +1,7 @@
 """The description of a node class: its inputs, its outputs, and how /object_info shows it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 # JSON as it is sent; its values are whatever ComfyUI puts there, hence Any.
@@ -22,6 +22,8 @@ class NodeInput:
     kind: str | tuple[Any, ...]
     options: JsonObject = field(default_factory=dict)
     required: bool = True
+    has_options: bool = True
+    """Whether its declaration has them at all; old classes leave empty ones out."""
 
     @property
     def type_name(self) -> str:
@@ -45,9 +47,8 @@ class NodeInput:
     def with_choices(self, choices: Iterable[str]) -> "NodeInput":
         """The same COMBO with other choices."""
         if isinstance(self.kind, str):
-            options = self.options | {"options": list(choices)}
-            return NodeInput(self.name, self.kind, options, self.required)
-        return NodeInput(self.name, tuple(choices), self.options, self.required)
+            return replace(self, options=self.options | {"options": list(choices)})
+        return replace(self, kind=tuple(choices))
 
     def expanded(self, given: JsonObject) -> Iterator["NodeInput"]:
         """The plain inputs that this one stands for when a node has those values.
@@ -80,7 +81,7 @@ class NodeInput:
                 yield from grown.expanded(given)
 
     def describe(self) -> list[Any]:  # [type or choices, options]
-        """The input as /object_info and validation errors show it."""
+        """The input as validation errors show it."""
         return [self.kind if isinstance(self.kind, str) else list(self.kind), self.options]
 
 
@@ -123,7 +124,7 @@ class NodeType:
             "output_is_list": [False] * len(self.outputs),
             "output_name": list(self.outputs),
             "name": self.name,
-            "display_name": self.name,
+            "display_name": None,
             "description": "",
             "python_module": "nodes",
             "category": self.category,
@@ -137,10 +138,9 @@ def read_inputs(groups: JsonObject, prefix: str = "") -> Iterator[NodeInput]:
     for group in ("required", "optional"):
         for name, (kind, *options) in groups.get(group, {}).items():
             read_kind = tuple(kind) if isinstance(kind, list) else kind
-            yield NodeInput(
-                prefix + name, read_kind, options[0] if options else {}, group == "required"
-            )
+            known = options[0] if options else {}
+            yield NodeInput(prefix + name, read_kind, known, group == "required", bool(options))
 
 
 def _by_name(inputs: Iterable[NodeInput]) -> JsonObject:
-    return {wanted.name: wanted.describe() for wanted in inputs}
+    return {wanted.name: wanted.describe()[: 1 + wanted.has_options] for wanted in inputs}

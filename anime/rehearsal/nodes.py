@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from mimetypes import guess_type
 
 from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.definitions import definitions
@@ -23,10 +24,15 @@ MODEL_FOLDERS = {
     "style_model_name": "style_models",
     "audio_encoder_name": "audio_encoders",
     "bg_removal_name": "background_removal",
+    "existing_lora": "loras",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "photomaker_model_name": "photomaker",
     "CLIPVisionLoader.clip_name": "clip_vision",
     "FrameInterpolationModelLoader.model_name": "frame_interpolation",
     "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
     "LoadDA3Model.model_name": "geometry_estimation",
+    "LoadMediaPipeFaceLandmarker.model_name": "detection",
     "LoadMoGeModel.model_name": "geometry_estimation",
     "ModelPatchLoader.name": "model_patches",
     "OpticalFlowLoader.model_name": "optical_flow",
@@ -68,6 +74,10 @@ CHOICES_OF_0_3_64 = {"format": ("auto", "mp4"), "codec": ("auto", "h264")}  # of
 
 def _model_folder(class_name: str, input_name: str) -> str | None:
     return MODEL_FOLDERS.get(f"{class_name}.{input_name}") or MODEL_FOLDERS.get(input_name)
+
+
+def _kind_of(name: str) -> str:
+    return guess_type(name, strict=False)[0] or ""
 
 
 def models_named_in(graph: JsonObject) -> set[str]:
@@ -129,8 +139,10 @@ class NodeCatalogue(Mapping[str, NodeType]):
         """The input with the choices that a server finds on its machine."""
         if found := MACHINE_CHOICES.get(f"{name}.{wanted.name}"):
             return wanted.with_choices((*(wanted.choices or ()), *found))
-        if wanted.media:
-            return wanted.with_choices(self._input_files)
+        if wanted.media and "remote" not in wanted.options:  # those the editor asks for itself
+            kinds = ("audio/", "video/") if wanted.media == "audio" else f"{wanted.media}/"
+            files = self._input_files
+            return wanted.with_choices(name for name in files if _kind_of(name).startswith(kinds))
         folder = _model_folder(name, wanted.name)
         if folder is None or wanted.choices is None:
             return wanted

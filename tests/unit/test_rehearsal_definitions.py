@@ -29,7 +29,7 @@ from anime.rehearsal.values import (
 )
 
 CONFIG = RehearsalConfig(data_dir=Path("/nowhere"), models=("text_encoders/mine.safetensors",))
-TYPES = node_catalogue(CONFIG, ["film.mp4"])
+TYPES = node_catalogue(CONFIG, ["film.mp4", "in.png", "notes.txt", "song.flac"])
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:  # a node's inputs are anything
@@ -226,22 +226,49 @@ def test_what_is_no_plain_expression_is_refused(expression: str) -> None:
 
 def test_object_info_has_the_facts_of_a_class_and_the_models_of_the_server() -> None:
     entry = TYPES["CLIPLoader"].describe()
-    [choices, _options] = entry["input"]["required"]["clip_name"]
-    assert choices == ["rehearsal-text_encoders.safetensors", "mine.safetensors"]
+    [choices] = entry["input"]["required"]["clip_name"]
+    assert choices == ["mine.safetensors", "rehearsal-text_encoders.safetensors"]
     assert entry["input_order"]["optional"] == ["device"]
     assert (entry["output"], entry["output_node"]) == (["CLIP"], False)
     assert TYPES["LoadVideo"].describe()["input"]["required"]["file"][1]["options"] == ["film.mp4"]
+    assert TYPES["LoadImage"].describe()["input"]["required"]["image"][0] == ["in.png"]
+    sounds = TYPES["LoadAudio"].describe()["input"]["required"]["audio"][1]["options"]
+    assert sounds == ["film.mp4", "song.flac"]
+    rendered = TYPES["LoadImageOutput"].describe()["input"]["required"]["image"]
+    assert (rendered[0], "options" in rendered[1]) == ("COMBO", False)
     attention = TYPES["ModelAttentionBackend"].describe()["input"]["required"]["attention"]
-    assert attention == [["pytorch attention", "comfy kitchen attention"], {}]
+    assert attention == [["pytorch attention", "comfy kitchen attention"]]
     saver = TYPES["SaveAnimatedPNG"].describe()
     assert (saver["output"], saver["has_intermediate_output"]) == (["IMAGE"], False)
 
 
+@pytest.mark.parametrize(
+    ("name", "display_name", "module", "category"),
+    [
+        ("LatentUpscale", "Upscale Latent", "nodes", "model/latent"),
+        ("PreviewAudio", "Preview Audio", "comfy_extras.nodes_audio", "audio"),
+        ("LatentAdd", None, "comfy_extras.nodes_latent", "model/latent/advanced"),
+    ],
+)
+def test_every_class_is_described_as_comfyui_does(
+    name: str, display_name: str | None, module: str, category: str
+) -> None:
+    entry = TYPES[name].describe()
+    assert entry["display_name"] == display_name
+    assert (entry["python_module"], entry["category"]) == (module, category)
+
+
+def test_old_classes_leave_out_options_that_are_empty() -> None:
+    assert TYPES["CLIPSetLastLayer"].describe()["input"]["required"]["clip"] == ["CLIP"]
+    assert TYPES["LatentAdd"].describe()["input"]["required"]["samples1"] == ["LATENT", {}]
+
+
 def test_every_choice_of_a_file_has_its_folder() -> None:
     inputs = [(name, wanted) for name, known in TYPES.items() for wanted in known.inputs]
-    # The editor makes up the choices of one; the other's files are of a partner's server.
-    empty = {name for name, wanted in inputs if wanted.choices == ()}
-    assert empty == {"CustomCombo", "GeminiInputFiles"}
+    # The editor makes up the choices of one; others name folders, or files of other kinds.
+    empty = {name for name, wanted in inputs if wanted.choices == () and not wanted.media}
+    others = {"CheckpointLoader", "DiffusersLoader", "LoadLatent", "LoadTrainingDataset"}
+    assert empty == others | {"CustomCombo", "GeminiInputFiles", "OpenAIInputFiles"}
     named = {key for name, wanted in inputs for key in (wanted.name, f"{name}.{wanted.name}")}
     assert set(MODEL_FOLDERS) <= named
 
