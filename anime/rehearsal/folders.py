@@ -37,9 +37,9 @@ def annotated_path(folders: Mapping[str, Path], name: str) -> Path:
 
 
 def input_exists(folders: Mapping[str, Path], name: str) -> bool:
-    """Whether LoadImage finds a file of that name."""
+    """Whether LoadImage finds something of that name, be it a folder."""
     try:
-        return annotated_path(folders, name).is_file()
+        return annotated_path(folders, name).exists()
     except FileNotFoundError:
         return False
 

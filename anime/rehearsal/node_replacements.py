@@ -65,26 +65,27 @@ def replace_nodes(graph: Graph, known: Container[str]) -> None:
     """Replace the nodes whose class is gone and has a successor, in place.
 
     Raises:
-        KeyError: such a node has no `_meta`; ComfyUI then answers 500.
+        KeyError: such a node has no `_meta`, or lacks an input; ComfyUI then answers 500.
         AttributeError, TypeError: it is not a graph; ComfyUI then answers 500.
     """
     for node_id, node in graph.items():
-        class_type = node.get("class_type")
-        if class_type in BY_CLASS and class_type not in known:
-            rule = BY_CLASS[class_type]
+        if "class_type" not in node or "inputs" not in node:
+            continue
+        if not isinstance(node["inputs"], dict):
+            raise TypeError(f"the inputs of node {node_id} are no object")
+        rule = BY_CLASS.get(node["class_type"])
+        if rule and node["class_type"] not in known:
             graph[node_id] = _successor(node, rule)
             if rule["output_mapping"]:
                 _move_links(graph, node_id, rule["output_mapping"])
 
 
 def _successor(node: Node, rule: JsonObject) -> Node:
-    inputs: dict[str, Any] = node["inputs"]  # whatever the node takes
-    if rule["input_mapping"] is not None:
-        inputs = {
-            each["new_id"]: each["set_value"] if "set_value" in each else inputs[each["old_id"]]
-            for each in rule["input_mapping"]
-            if "set_value" in each or each["old_id"] in inputs
-        }
+    """The new node. Without a mapping, no input is kept, not even one of the same name."""
+    inputs: dict[str, Any] = {  # whatever the node takes
+        each["new_id"]: each["set_value"] if "set_value" in each else node["inputs"][each["old_id"]]
+        for each in rule["input_mapping"] or ()
+    }
     return {"class_type": rule["new_node_id"], "inputs": inputs, "_meta": node["_meta"]}
 
 

@@ -82,9 +82,9 @@ def _class_fault(
         if "class_type" in node:
             message = f"Cannot execute because node {class_type} does not exist."
         return error("invalid_prompt", message, where)
-    title = node.get("_meta", {}).get("title") or class_type
+    title = node.get("_meta", {}).get("title", class_type)
     message = f"Node '{title}' not found. The custom node may not be installed."
-    if class_type is None:
+    if "class_type" not in node:
         message = (
             f"Node '{title or f'ID #{node_id}'}' has no class_type. "
             "The workflow may be corrupted or a custom node is missing."
@@ -172,6 +172,9 @@ class _GraphValidator:
             else:
                 fault = self._value_fault(node_type, wanted, given)
             faults += [fault] if fault else []
+        for wanted in node_type.inputs:
+            if wanted.media and (fault := self._file_fault(wanted, given.get(wanted.name))):
+                faults.append(fault)
         return faults, are_sources_valid
 
     def _report_cycle(self, cycle: list[str]) -> None:
@@ -197,9 +200,8 @@ class _GraphValidator:
         source, slot = link
         received = self.types[self.graph[source]["class_type"]].outputs[slot]
         if not _types_match(received, wanted.type_name):
-            details = (
-                f"{wanted.name}, received_type({received}) mismatch input_type({wanted.type_name})"
-            )
+            [shown_kind, _options] = wanted.describe()
+            details = f"{wanted.name}, received_type({received}) mismatch input_type({shown_kind})"
             message = "Return type mismatch between linked nodes"
             return error(
                 "return_type_mismatch",
@@ -231,9 +233,9 @@ class _GraphValidator:
         if name not in given:
             if not wanted.required:
                 return None
-            return error(
-                "required_input_missing", "Required input is missing", name, input_name=name
-            )
+            shown = name if wanted in node_type.inputs else name.rpartition(".")[2]
+            message = "Required input is missing"
+            return error("required_input_missing", message, shown, input_name=name)
         if isinstance(given[name], dict) and LIST_VALUE in given[name]:
             given[name] = given[name][LIST_VALUE]
         convert = CONVERSIONS.get(wanted.type_name)
@@ -242,14 +244,19 @@ class _GraphValidator:
                 given[name] = convert(given[name])
             except (ValueError, TypeError, OverflowError) as fault:
                 return _unconvertible(wanted, given[name], fault)
-        if wanted.media:
-            return self._file_fault(wanted, given[name])
-        if node_type.name in UNCHECKED_CHOICES:
+        if wanted.media or node_type.name in UNCHECKED_CHOICES:
             return None
         return _range_fault(wanted, given[name]) or _choice_fault(wanted, given[name])
 
     def _file_fault(self, wanted: NodeInput, value: object) -> JsonObject | None:
-        if self.file_exists(str(value)):
+        """The error of the file that is named.
+
+        Raises:
+            TypeError: there is no text, but nothing, a number, or a link, which has no value yet.
+        """
+        if not isinstance(value, str):
+            raise TypeError(f"{wanted.name} is no text: {value}")
+        if self.file_exists(value):
             return None
         details = f"{wanted.name} - Invalid {wanted.media} file: {value}"
         message = "Custom validation failed for node"
@@ -303,14 +310,15 @@ def _choice_fault(wanted: NodeInput, value: object) -> JsonObject | None:
         return None
     may_be_many = wanted.options.get("multiselect", False)
     chosen = value if isinstance(value, list) and may_be_many else [value]
-    if all(each in choices for each in chosen):
+    invalid = [each for each in chosen if each not in choices]
+    if not invalid:
         return None
     is_long = len(choices) > MAX_CHOICES_LISTED
     listed = f"(list of length {len(choices)})" if is_long else str(list(choices))
     return error(
         "value_not_in_list",
         "Value not in list",
-        f"{wanted.name}: '{value}' not in {listed}",
+        f"{wanted.name}: {', '.join(map(repr, invalid))} not in {listed}",
         input_name=wanted.name,
         input_config=None if is_long else wanted.describe(),
         received_value=value,

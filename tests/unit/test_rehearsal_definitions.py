@@ -59,7 +59,7 @@ METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 @pytest.mark.parametrize(
     ("class_type", "inputs", "faults"),
     [
-        ("ResizeImageMaskNode", RESIZE | {"resize_type": "scale width"}, ["resize_type.width"]),
+        ("ResizeImageMaskNode", RESIZE | {"resize_type": "scale width"}, ["width"]),
         (
             "ResizeImageMaskNode",
             RESIZE | {"resize_type": "scale width", "resize_type.width": "64"},
@@ -67,8 +67,8 @@ METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
         ),
         ("ResizeImageMaskNode", RESIZE, []),
         ("BatchImagesNode", {f"{IMAGE}0": ["1", 0], f"{IMAGE}7": ["1", 0]}, []),
-        ("BatchImagesNode", {f"{IMAGE}1": ["1", 0]}, ["images.image0"]),
-        ("ComfyMathExpression", {"expression": "a", "values.b": 1}, ["values.a"]),
+        ("BatchImagesNode", {f"{IMAGE}1": ["1", 0]}, ["image0"]),
+        ("ComfyMathExpression", {"expression": "a", "values.b": 1}, ["a"]),
         ("ComfySwitchNode", {"switch": True, "on_true": ["1", 0], "on_false": ["1", 0]}, []),
         ("CustomCombo", {"choice": "whatever the editor has"}, []),
         ("LoadVideo", {"file": "film.mp4"}, []),
@@ -114,6 +114,34 @@ def test_values_of_dynamic_inputs_are_checked(
     assert faults_of(class_type, **inputs)[0] == fault
 
 
+def test_inputs_with_dots_in_their_own_name_are_named_whole() -> None:
+    inputs: dict[str, Any] = {each.name: 1.0 for each in TYPES["ModelMergeSD1"].inputs}
+    models = {"model1": ["1", 0], "model2": ["1", 0]}
+    del inputs["input_blocks.6."]
+    faults = faults_of("ModelMergeSD1", **inputs | models)
+    assert "required_input_missing: input_blocks.6." in faults
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name"), [("LoadImage", "image"), ("LoadVideo", "file"), ("LoadAudio", "audio")]
+)
+@pytest.mark.parametrize("given", [None, 5, ["1", 0]])
+def test_the_name_of_a_file_must_be_a_text(class_type: str, name: str, given: object) -> None:
+    inputs = {} if given is None else {name: given}
+    [fault] = faults_of(class_type, **inputs)
+    assert fault.startswith("exception_during_inner_validation: ")
+
+
+def test_a_link_into_choices_names_all_of_them() -> None:
+    linked = {"input": ["1", 0], "resize_type": "scale to multiple", "resize_type.multiple": 8}
+    latent = {"samples": ["1", 0], "scale_by": 2, "upscale_method": ["1", 0]}
+    [_samples, fault] = faults_of("LatentUpscaleBy", **latent)
+    wanted = ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
+    assert fault.endswith(f"received_type(IMAGE) mismatch input_type({wanted})")
+    [fault] = faults_of("ResizeImageMaskNode", **linked, scale_method=["1", 0])
+    assert fault.endswith("received_type(IMAGE) mismatch input_type(COMBO)")
+
+
 def test_a_list_is_checked_where_several_may_be_chosen() -> None:
     many = NodeInput("days", "COMBO", {"options": ["mon", "tue"], "multiselect": True})
     types = {"Diary": replace_inputs("PreviewAny", many)}
@@ -124,6 +152,14 @@ def test_a_list_is_checked_where_several_may_be_chosen() -> None:
 
     assert is_valid("mon", "tue")
     assert not is_valid("mon", "dies")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0"), (None, "None"), ("it's", '"it\'s"'), ({"__value__": [1]}, "[1]")]
+)
+def test_a_value_that_is_no_choice_is_shown_as_python_writes_it(value: object, shown: str) -> None:
+    [fault] = faults_of("ResizeImageMaskNode", **RESIZE | {"scale_method": value})
+    assert fault == f"value_not_in_list: scale_method: {shown} not in {METHODS}"
 
 
 def replace_inputs(name: str, *inputs: NodeInput) -> Any:  # a NodeType
