@@ -109,28 +109,24 @@ async def _send_all(socket: WebSocket, client: EventClient, faults: Faults) -> N
 
 
 async def _receive_all(socket: WebSocket, client: EventClient, features: JsonObject) -> None:
-    """Receive until the client disconnects; only its first message counts."""
+    """Receive until the client disconnects; only its first message that is an object counts."""
     is_first = True
     while (received := await socket.receive())["type"] != "websocket.disconnect":
-        if is_first:
-            _apply_features(received.get("text") or "", client, features)
-        is_first = False
+        with suppress(ValueError, AttributeError):  # invalid messages are ignored
+            told = json.loads(received.get("text") or "")
+            if is_first and told.get("type") == "feature_flags":
+                flags = told.get("data", {})
+                wants = isinstance(flags, dict) and flags.get("supports_preview_metadata")
+                client.wants_preview_metadata = bool(wants)
+                client.outbox.put_nowait(message("feature_flags", features))
+            is_first = False
 
 
-def _apply_features(text: str, client: EventClient, features: JsonObject) -> None:
-    with suppress(ValueError, AttributeError):  # invalid messages are ignored
-        received = json.loads(text)
-        if received.get("type") == "feature_flags":
-            wanted = received.get("data", {}).get("supports_preview_metadata")
-            client.wants_preview_metadata = bool(wanted)
-            client.outbox.put_nowait(message("feature_flags", features))
-
-
-async def _error_reply(_request: Request, fault: Exception) -> Response:
-    status = getattr(fault, "status_code", 500)
-    if status == 405:
-        return PlainTextResponse("405: Method Not Allowed", status_code=405)
-    return empty_reply(status)
+async def _error_reply(request: Request, _fault: Exception) -> Response:
+    """The answer to a path or method that is not there: for GET, ComfyUI looks for a file."""
+    if request.method in ("GET", "HEAD"):
+        return empty_reply(404)
+    return PlainTextResponse("405: Method Not Allowed", status_code=405)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

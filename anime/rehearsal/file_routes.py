@@ -33,22 +33,23 @@ class FileRoutes:
     async def view(self, request: Request) -> Response:
         """The bytes of a file, or a preview of it."""
         query = request.query_params
-        name = query.get("filename", "")
-        if not name:
+        if "filename" not in query:
             return empty_reply(404)
-        name, folder = split_annotation(name, query.get("type", "output"))
-        if name.startswith("/") or ".." in name or folder not in self._folders:
+        name, folder = split_annotation(query["filename"], query.get("type", "output"))
+        if not name or name.startswith("/") or ".." in name or folder not in self._folders:
             return empty_reply(400)
         parent = inside(self._folders[folder], query.get("subfolder", ""))
         if parent is None:
             return empty_reply(403)
-        path = parent / Path(name).name
+        path = parent / name.rpartition("/")[2]
         if not path.is_file():
             return empty_reply(404)
-        if "preview" in query:
-            return await asyncio.to_thread(preview_reply, path, query["preview"])
-        named = {"Content-Disposition": f'filename="{path.name}"'}
-        return FileResponse(path, headers=named if path.name.isascii() else None)
+        named = {"Content-Disposition": f'filename="{path.name}"'} if path.name.isascii() else None
+        if "preview" not in query:
+            return FileResponse(path, headers=named)
+        reply = await asyncio.to_thread(preview_reply, path, query["preview"])
+        reply.headers.update(named or {})
+        return reply
 
     async def upload(self, request: Request) -> Response:
         """Store an input picture; the answer has its name. The content is not checked."""
@@ -76,5 +77,6 @@ def preview_reply(path: Path, wanted: str) -> Response:
     percent = int(quality) if quality.isdigit() else DEFAULT_QUALITY
     buffer = io.BytesIO()
     with Image.open(path) as picture:
-        picture.convert("RGB").save(buffer, kind.upper(), quality=percent)
+        fitting = picture.convert("RGB") if kind == "jpeg" else picture
+        fitting.save(buffer, kind.upper(), quality=percent)
     return Response(buffer.getvalue(), media_type=f"image/{kind}")

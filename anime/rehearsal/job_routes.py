@@ -1,6 +1,8 @@
 """The routes about jobs, which ComfyUI 0.33 has below /api only: each prompt seen as one job."""
 
+import json
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -11,11 +13,16 @@ from starlette.routing import BaseRoute, Route
 from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.prompt_queue import QueueItem, is_canonical_uuid
 from anime.rehearsal.prompt_worker import PromptWorker
-from anime.rehearsal.replies import json_body, json_reply
+from anime.rehearsal.replies import errors_as_500, json_body, json_reply
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 SORT_KEYS = {"created_at": "create_time", "execution_duration": "duration"}
 SORT_ORDERS = ("asc", "desc")
+SAVED, UNSAVED, TEXT_FILE, BARE_TEXT = range(4)  # which output a job is shown by
+SHOWN_KEYS = frozenset({"images", "video", "audio", "3d"})
+MESH_SUFFIXES = (".obj", ".fbx", ".gltf", ".glb", ".usdz")
+TEXT_SUFFIXES = (".txt", ".md", ".json")
+MOST_TEXT_CHARS = 1024
 
 
 class JobRoutes:
@@ -27,9 +34,9 @@ class JobRoutes:
     def routes(self) -> Sequence[BaseRoute]:
         """Every path with its method."""
         return (
-            Route("/jobs", self.show_page, methods=["GET"]),
-            Route("/jobs/cancel", self.cancel_many, methods=["POST"]),
-            Route("/jobs/{job_id}", self.show_job, methods=["GET"]),
+            Route("/jobs", errors_as_500(self.show_page), methods=["GET"]),
+            Route("/jobs/cancel", errors_as_500(self.cancel_many), methods=["POST"]),
+            Route("/jobs/{job_id}", errors_as_500(self.show_job), methods=["GET"]),
             Route("/jobs/{job_id}/cancel", self.cancel, methods=["POST"]),
         )
 
@@ -44,11 +51,11 @@ class JobRoutes:
         found = [
             job
             for job in self._jobs()
-            if job["status"] in statuses and workflow_id in (None, job.get("workflow_id"))
+            if job["status"] in statuses and workflow_id in (None, "", job.get("workflow_id"))
         ]
         found.sort(
             key=lambda job: _duration(job) if key == "duration" else job["create_time"],
-            reverse=query.get("sort_order", "desc") == "desc",
+            reverse=query.get("sort_order", "desc").lower() == "desc",
         )
         page = found[offset:] if limit is None else found[offset : offset + limit]
         pagination = {
@@ -76,11 +83,11 @@ class JobRoutes:
         """Remove or interrupt jobs; whether there was anything to cancel."""
         try:
             body = await json_body(request)
-        except ValueError:
+        except json.JSONDecodeError:
             return json_reply({"error": "Request body must be valid JSON"}, 400)
         job_ids = body.get("job_ids") if isinstance(body, dict) else None
-        if not isinstance(job_ids, list) or not job_ids:
-            return json_reply({"error": "job_ids must be a non-empty list"}, 400)
+        if not isinstance(job_ids, list):
+            return json_reply({"error": "job_ids must be a list"}, 400)
         invalid = [str(job_id) for job_id in job_ids if not is_canonical_uuid(job_id)]
         if invalid:
             reason = "job_ids contains invalid id(s)"
@@ -107,17 +114,21 @@ def _read_query(query: QueryParams) -> tuple[Sequence[str], str, int, int | None
     Raises:
         ValueError: one of them is none, in the words of the answer.
     """
-    statuses = query["status"].split(",") if query.get("status") else STATUSES
+    statuses: Sequence[str] = STATUSES
+    if query.get("status"):
+        words = (word.strip().lower() for word in query["status"].split(","))
+        statuses = list(filter(None, words))
     if invalid := [status for status in statuses if status not in STATUSES]:
         valid = ", ".join(STATUSES)
         raise ValueError(f"Invalid status value(s): {', '.join(invalid)}. Valid values: {valid}")
-    for name, words in (("sort_by", SORT_KEYS), ("sort_order", SORT_ORDERS)):
-        if name in query and query[name] not in words:
-            raise ValueError(f"{name} must be one of: {', '.join(words)}")
-    offset, limit = _integer(query, "offset") or 0, _integer(query, "limit")
+    for name, choices in (("sort_by", SORT_KEYS), ("sort_order", SORT_ORDERS)):
+        if name in query and query[name].lower() not in choices:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}")
+    limit = _integer(query, "limit")
     if limit is not None and limit <= 0:
         raise ValueError("limit must be a positive integer")
-    return statuses, SORT_KEYS[query.get("sort_by", "created_at")], max(0, offset), limit
+    key = SORT_KEYS[query.get("sort_by", "created_at").lower()]
+    return statuses, key, max(0, _integer(query, "offset") or 0), limit
 
 
 def _integer(query: QueryParams, name: str) -> int | None:
@@ -128,8 +139,14 @@ def _integer(query: QueryParams, name: str) -> int | None:
 
 
 def _started(item: QueueItem | list[Any], status: str) -> JsonObject:
+    """The job of a prompt.
+
+    Raises:
+        AttributeError: its extra data are of another shape. ComfyUI answers 500 then, for as long
+            as it lists the prompt.
+    """
     number, job_id, _graph, extra_data, _outputs = item
-    workflow = (extra_data.get("extra_pnginfo") or {}).get("workflow") or {}
+    workflow_id = extra_data.get("extra_pnginfo", {}).get("workflow", {}).get("id")
     return {
         "id": job_id,
         "status": status,
@@ -137,7 +154,7 @@ def _started(item: QueueItem | list[Any], status: str) -> JsonObject:
         "create_time": extra_data.get("create_time"),
         "outputs_count": 0,
         "previewable_outputs_count": 0,
-    } | ({"workflow_id": workflow["id"]} if "id" in workflow else {})
+    } | ({} if workflow_id is None else {"workflow_id": workflow_id})
 
 
 def _ended(entry: JsonObject) -> JsonObject:
@@ -146,22 +163,40 @@ def _ended(entry: JsonObject) -> JsonObject:
     status = "completed" if entry["status"]["completed"] else "failed"
     status = "cancelled" if "execution_interrupted" in messages else status
     times = [about["timestamp"] for about in messages.values()]
-    files = [
-        {**file, "nodeId": node_id, "mediaType": key}
-        for node_id, ui in entry["outputs"].items()
-        for key, listed in ui.items()
-        for file in listed
-        if isinstance(file, dict) and "filename" in file
-    ]
+    files, previews = _outputs_of(entry["outputs"])
     job = _started(entry["prompt"], status) | {
         "execution_start_time": times[0],
         "execution_end_time": times[-1],
-        "outputs_count": len(files),
-        "previewable_outputs_count": len(files),
+        "outputs_count": files,
+        "previewable_outputs_count": sum(rank < BARE_TEXT for rank, _preview in previews),
     }
     if "execution_error" in messages:
         job["execution_error"] = messages["execution_error"]
-    return job | ({"preview_output": files[0]} if files else {})
+    if previews:
+        job["preview_output"] = min(previews, key=itemgetter(0))[1]
+    return job
+
+
+def _outputs_of(outputs: JsonObject) -> tuple[int, list[tuple[int, JsonObject]]]:
+    """How many files there are, and what can be shown, with its rank: the lowest is shown."""
+    files, previews = 0, []
+    for node_id, ui in outputs.items():
+        for key, listed in ui.items():
+            about = {"nodeId": node_id, "mediaType": key}
+            for item in listed if key != "animated" else ():
+                if isinstance(item, str):
+                    if key == "text":
+                        cut = {"truncated": True} if len(item) > MOST_TEXT_CHARS else {}
+                        text = {"content": item[:MOST_TEXT_CHARS], **cut}
+                        previews.append((BARE_TEXT, text | about))
+                    continue
+                files += 1
+                name = item["filename"].lower()
+                if key == "text" or name.endswith(TEXT_SUFFIXES):
+                    previews.append((TEXT_FILE, item | about))
+                elif key in SHOWN_KEYS or name.endswith(MESH_SUFFIXES):
+                    previews.append((SAVED if item["type"] == "output" else UNSAVED, item | about))
+    return files, previews
 
 
 def _details(entry: JsonObject) -> JsonObject:

@@ -20,7 +20,7 @@ class RehearsalMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it to the application."""
-        answer = self._answer(scope) if scope["type"] == "http" else None
+        answer = None if scope["type"] == "lifespan" else self._answer(scope)
         await (answer or self._app)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
@@ -34,4 +34,4 @@ class RehearsalMiddleware:
         if int(headers.get("content-length") or 0) > MAX_BODY_BYTES:
             reason = f"Maximum request body size {MAX_BODY_BYTES} exceeded."
             return PlainTextResponse(reason, status_code=413)
-        return Response() if scope["method"] == "OPTIONS" else None
+        return Response() if scope.get("method") == "OPTIONS" else None

@@ -1,5 +1,6 @@
 """The routes about prompts: submitting, queue, history, interrupt, free."""
 
+import json
 import time
 from collections.abc import Sequence
 from uuid import uuid4
@@ -12,7 +13,7 @@ from anime.rehearsal.config import Profile
 from anime.rehearsal.folders import input_exists
 from anime.rehearsal.node_replacements import replace_nodes
 from anime.rehearsal.node_types import JsonObject
-from anime.rehearsal.prompt_queue import is_canonical_uuid
+from anime.rehearsal.prompt_queue import History, PromptQueue, is_canonical_uuid
 from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply, errors_as_500, json_body, json_reply
 from anime.rehearsal.validation import error, validate_graph
@@ -41,7 +42,7 @@ class PromptRoutes:
             Route("/history", errors_as_500(self.show_history), methods=["GET"]),
             Route("/history", errors_as_500(self.change_history), methods=["POST"]),
             Route("/history/{prompt_id}", self.show_entry, methods=["GET"]),
-            Route("/interrupt", self.interrupt, methods=["POST"]),
+            Route("/interrupt", errors_as_500(self.interrupt), methods=["POST"]),
             Route("/free", errors_as_500(self.free), methods=["POST"]),
         )
 
@@ -72,7 +73,7 @@ class PromptRoutes:
         )
         if result.error:
             return json_reply({"error": result.error, "node_errors": result.node_errors}, 400)
-        extra = dict(body.get("extra_data") or {})
+        extra = {**body.get("extra_data", {})}
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
         if profile is Profile.V0_33:
@@ -90,11 +91,7 @@ class PromptRoutes:
 
     async def change_queue(self, request: Request) -> Response:
         """Remove waiting prompts; the answer is 200 even if there were none."""
-        body = await json_body(request)
-        if body.get("clear"):
-            self._worker.queue.clear()
-        self._worker.queue.delete(body.get("delete", ()))
-        return empty_reply()
+        return await _removed_from(self._worker.queue, request)
 
     async def show_history(self, request: Request) -> Response:
         """Ended prompts, oldest first; all, or a page of them."""
@@ -108,19 +105,15 @@ class PromptRoutes:
 
     async def change_history(self, request: Request) -> Response:
         """Remove ended prompts; the answer is 200 even if there were none."""
-        body = await json_body(request)
-        if body.get("clear"):
-            self._worker.history.clear()
-        self._worker.history.delete(body.get("delete", ()))
-        return empty_reply()
+        return await _removed_from(self._worker.history, request)
 
     async def interrupt(self, request: Request) -> Response:
-        """Stop the running prompt, if the request names it or none; the answer is always 200."""
+        """Stop the running prompt, if the request names it or none."""
         try:
             body = await json_body(request)
-        except ValueError:
+        except json.JSONDecodeError:
             body = {}
-        self._worker.interrupt(body.get("prompt_id") if isinstance(body, dict) else None)
+        self._worker.interrupt(body.get("prompt_id") or None)
         return empty_reply()
 
     async def free(self, request: Request) -> Response:
@@ -131,6 +124,15 @@ class PromptRoutes:
             free_memory=bool(body.get("free_memory")),
         )
         return empty_reply()
+
+
+async def _removed_from(prompts: PromptQueue | History, request: Request) -> Response:
+    """The answer once all prompts are removed, or those that are named."""
+    body = await json_body(request)
+    if body.get("clear"):
+        prompts.clear()
+    prompts.delete(body.get("delete", ()))
+    return empty_reply()
 
 
 def _refused(fault: JsonObject) -> Response:

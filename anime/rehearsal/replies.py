@@ -46,9 +46,10 @@ def errors_as_500(endpoint: Endpoint) -> Endpoint:
 
 
 async def json_body(request: Request) -> Any:  # whatever JSON the client sent
-    """The JSON body, whatever its content type.
+    """The JSON body in UTF-8, whatever its content type.
 
     Raises:
-        ValueError: the body is not JSON.
+        JSONDecodeError: the body is not JSON.
+        UnicodeDecodeError: it is no UTF-8.
     """
-    return json.loads(await request.body())
+    return json.loads((await request.body()).decode())

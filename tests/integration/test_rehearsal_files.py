@@ -222,4 +222,5 @@ async def test_view_answers_ranges_heads_and_previews(peer: Peer) -> None:
     head = await peer.http.head("/view", params=asked)
     assert (head.status_code, head.content) == (200, b"")
     small = await peer.http.get("/view", params={**asked, "preview": "webp;50"})
+    assert small.headers["content-disposition"] == f'filename="{asked["filename"]}"'
     assert small.content[:4] == b"RIFF"

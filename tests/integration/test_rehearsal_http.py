@@ -45,6 +45,8 @@ async def test_queue_delete_leaves_no_trace_of_a_waiting_prompt(tmp_path: Path) 
     [
         (b"{broken", 500),
         (b"", 500),
+        (b"\xef\xbb\xbf{}", 500),
+        (b"\xff{}", 500),
         (b'{"prompt": []}', 500),
         (b'{"prompt": null}', 500),
         (b'{"prompt": {"last_node_id": 1, "nodes": []}}', 500),

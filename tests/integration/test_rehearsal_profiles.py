@@ -52,7 +52,9 @@ async def test_replies_are_those_of_the_profile(tmp_path: Path, profile: Profile
             reply = await http.request(method, path, content=content, headers=headers)
             is_json = "json" in reply.headers.get("content-type", "")
             got = [reply.status_code, reply.json() if is_json else reply.text]
-            [status, data] = sample.get("both") or sample[profile]
+            if not (expected := sample.get("both") or sample.get(profile)):
+                continue
+            [status, data] = expected
             if status != got[0] or not agrees(data, got[1]):
                 wrong[sample["tag"]] = got
     assert wrong == {}
@@ -122,6 +124,42 @@ async def test_a_job_goes_from_pending_to_its_end(tmp_path: Path) -> None:
     assert finished["execution_status"]["status_str"] == "success"
     assert finished["workflow"]["prompt"] == modelless()
     assert finished["execution_start_time"] >= finished["create_time"]
+
+
+async def test_a_job_is_shown_by_what_it_saved_before_texts(peer: Peer) -> None:
+    text = "a" * 1025
+    texts = {"a": node("PreviewAny", source=text), "b": node("PreviewAny", source="b")}
+    files = {"c": node("SaveText", text="c", filename_prefix="c", format="md")} | modelless()
+    temporary = {"d": node("PreviewImage", images=["1", 0])}
+    shown = []
+    for graph in (texts, texts | files, texts | files | temporary):
+        prompt_id = await peer.submit(graph)
+        await peer.until("executing", node=None, prompt_id=prompt_id)
+        job = (await peer.http.get(f"/api/jobs/{prompt_id}")).json()
+        counts = job["outputs_count"], job["previewable_outputs_count"]
+        shown.append((counts, job["preview_output"]))
+    cut = {"content": text[:1024], "truncated": True, "nodeId": "a", "mediaType": "text"}
+    assert shown[0] == ((0, 0), cut)
+    assert [(counts, preview["nodeId"]) for counts, preview in shown[1:]] == [
+        ((2, 2), "2"),
+        ((3, 3), "2"),
+    ]
+
+
+async def test_one_prompt_of_odd_extra_data_spoils_the_list_of_jobs(peer: Peer) -> None:
+    await peer.run(modelless(), extra_data={"extra_pnginfo": None})
+    assert (await peer.http.get("/api/jobs")).status_code == 500
+    await peer.http.post("/history", json={"clear": True})
+    assert (await peer.http.get("/api/jobs")).status_code == 200
+
+
+async def test_jobs_are_found_by_their_workflow(peer: Peer) -> None:
+    extra = {"extra_pnginfo": {"workflow": {"id": "mine"}}}
+    mine = (await peer.run(modelless(), extra_data=extra))["prompt"][1]
+    other = (await peer.run(modelless(color=7)))["prompt"][1]
+    for workflow, wanted in (("mine", [mine]), ("", [other, mine]), ("none", [])):
+        found = await peer.http.get("/api/jobs", params={"workflow_id": workflow})
+        assert [each["id"] for each in found.json()["jobs"]] == wanted
 
 
 async def test_a_job_that_failed_says_why(peer: Peer) -> None:

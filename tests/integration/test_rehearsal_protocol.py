@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from anime.rehearsal.config import Profile
 from anime.rehearsal.fault_injector import FaultInjector
@@ -172,6 +174,25 @@ async def test_the_newer_of_two_sockets_goes_silent_when_the_older_closes(peer: 
             await watching.until("status", status={"exec_info": {"queue_remaining": 0}})
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "is_answered"), [("junk", True), ("[]", True), ('{"type": "hello"}', False)]
+)
+async def test_only_the_first_object_that_a_client_sends_is_heard(
+    peer: Peer, first: str, is_answered: bool
+) -> None:
+    await peer.socket.send(first)
+    await peer.socket.send('{"type": "feature_flags", "data": null}')
+    await peer.run(modelless())
+    assert ("feature_flags" in peer.told()) == is_answered
+
+
+async def test_a_page_of_elsewhere_may_not_listen(peer: Peer) -> None:
+    url = str(peer.http.base_url).replace("http", "ws").rstrip("/")
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"{url}/ws", origin=Origin("http://elsewhere.example"))
+    assert refused.value.response.status_code == 403
 
 
 @pytest.mark.parametrize("asks", [False, True])
