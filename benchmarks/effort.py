@@ -24,7 +24,7 @@ class Effort:
     stock_runs: int = 12
     generations: int = 100
     cost_renders: int = 120
-    events: int = 200
+    events: int = 100
     submits: int = 500
     status_seconds: float = 5.0
     rows: int = 1_000_000

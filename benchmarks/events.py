@@ -27,6 +27,7 @@ IDLE_CLIENTS = 1000
 SETTLE_SECONDS = 2
 TIMEOUT_SECONDS = 60
 _WARM_UP = 100  # steps during which the clients connect
+_STEPS_A_MESSAGE = 2  # ComfyUI tells a step when a tenth of a second has passed since the last
 _STEP = re.compile(r"step (\d+) of")  # in a job's message
 
 
@@ -50,12 +51,12 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
 
 
 async def _delays(studio: Studio, relay: Relay, events: int) -> list[list[float]]:
-    """For each step of a render, the milliseconds until it reached each client.
+    """For each step that ComfyUI tells of a render, the milliseconds until it reached each client.
 
     Raises:
-        StackError: not every client got every step.
+        StackError: not every client got every one of them.
     """
-    seconds = (_WARM_UP + events) * STEP_SECONDS
+    seconds = (_WARM_UP + events * _STEPS_A_MESSAGE) * STEP_SECONDS
     job = await studio.submit(studio.request(seconds))
     async with _watchers(studio.stack.record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
         first = max(relay.reported_at, default=0) + 1

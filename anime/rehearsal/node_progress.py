@@ -4,6 +4,7 @@ They go to the prompt's client, or to all clients if it has none.
 """
 
 import io
+import time
 
 from PIL import Image, ImageFilter, ImageOps
 
@@ -12,14 +13,20 @@ from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.values import Frame
 
 MAX_PREVIEW_SIDE = 512  # pixels
+LEAST_SECONDS = 0.1  # between two steps of a node that are told, unless there is a preview
+LEAST_SHARE = 0.005  # of a node's steps between two that are told
 PREVIEW_BLUR = 24  # pixels of blur before the first step
 
 
 class PromptProgress:
     """The progress of each node that was started; every message repeats all of it."""
 
-    def __init__(self, prompt_id: str, client_id: str | None, sockets: Sockets) -> None:
+    def __init__(
+        self, prompt_id: str, client_id: str | None, sockets: Sockets, *, tells_every_step: bool
+    ) -> None:
         self._prompt_id = prompt_id
+        self._tells_every_step = tells_every_step
+        self._told: dict[str, tuple[int, float]] = {}  # step of each node, and when it was told
         self._client_id = client_id
         self._sockets = sockets
         self._nodes: dict[str, JsonObject] = {}
@@ -29,7 +36,13 @@ class PromptProgress:
         self._set(node_id, 0.0, 1.0, "running")
 
     def step(self, node_id: str, step: int, steps: int, preview: bytes | None) -> None:
-        """Report a sampler step. A preview with metadata goes before `progress`, others after."""
+        """Report a step, unless the last one was told just now.
+
+        A preview with metadata goes before `progress`, others after.
+        """
+        if not (preview or self._is_told(node_id, step, steps)):
+            return
+        self._told[node_id] = step, time.monotonic()
         self._set(node_id, step, steps, "running")
         about = {"value": step, "max": steps, "prompt_id": self._prompt_id, "node": node_id}
         early = self._sockets.takes_preview_metadata(self._client_id)
@@ -38,6 +51,14 @@ class PromptProgress:
         self._sockets.send("progress", about, self._client_id)
         if preview and not early:
             self._send_preview(node_id, preview)
+
+    def _is_told(self, node_id: str, step: int, steps: int) -> bool:
+        """Whether it is the first or the last step, or far enough from the one before it."""
+        if self._tells_every_step or node_id not in self._told or step >= steps:
+            return True
+        before, told_at = self._told[node_id]
+        is_late = time.monotonic() - told_at >= LEAST_SECONDS
+        return is_late and step - before >= LEAST_SHARE * steps
 
     def finish(self, node_id: str) -> None:
         """Report that the node has ended."""

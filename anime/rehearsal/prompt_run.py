@@ -61,7 +61,12 @@ class PromptRun:
         self.item = item
         self.state = state
         self.client_id: str | None = self.extra_data.get("client_id")
-        self.progress = PromptProgress(self.prompt_id, self.client_id, state.sockets)
+        self.progress = PromptProgress(
+            self.prompt_id,
+            self.client_id,
+            state.sockets,
+            tells_every_step=state.config.profile is Profile.V0_3_64,
+        )
         self.results: dict[str, NodeResult] = {}
         self.executed: list[str] = []
         self.messages: list[list[object]] = []

@@ -94,11 +94,12 @@ async def test_a_held_sampler_ends_when_it_is_let_go_or_interrupted(tmp_path: Pa
     held = tmp_path / "held"
     held.touch()
     async with opened(tmp_path, faults=Faults(hold_while=held)) as peer:
-        doomed, other = await peer.submit(txt2img()), await peer.submit(txt2img(seed=43))
-        assert (await peer.until("progress", value=2))["data"]["prompt_id"] == doomed
+        doomed = await peer.submit(txt2img(steps=2))
+        other = await peer.submit(txt2img(steps=2, seed=43))
+        assert (await peer.until("progress", value=1))["data"]["prompt_id"] == doomed
         await peer.http.post("/interrupt")
         await peer.until("execution_interrupted")
-        assert (await peer.until("progress", value=2))["data"]["prompt_id"] == other
+        assert (await peer.until("progress", value=1))["data"]["prompt_id"] == other
         [running] = (await peer.http.get("/queue")).json()["queue_running"]
         assert running[1] == other
         held.unlink()

@@ -188,6 +188,19 @@ async def test_only_the_first_object_that_a_client_sends_is_heard(
     assert ("feature_flags" in peer.told()) == is_answered
 
 
+async def test_steps_in_quick_succession_are_told_every_tenth_of_a_second(tmp_path: Path) -> None:
+    values = {}
+    for profile in Profile:
+        async with opened(tmp_path / profile, profile=profile) as peer:
+            await peer.run(txt2img(steps=1_000))
+            steps = [each["data"]["value"] for each in peer.seen if each["type"] == "progress"]
+            values[profile] = steps
+    assert values[Profile.V0_3_64] == list(range(1, 1_001))
+    first, *_others, last = values[Profile.V0_33]
+    assert (first, last) == (1, 1_000)
+    assert len(values[Profile.V0_33]) <= 1 + 1_000 / 5
+
+
 async def test_a_page_of_elsewhere_may_not_listen(peer: Peer) -> None:
     url = str(peer.http.base_url).replace("http", "ws").rstrip("/")
     with pytest.raises(InvalidStatus) as refused:
