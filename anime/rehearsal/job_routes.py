@@ -163,7 +163,7 @@ def _ended(entry: JsonObject) -> JsonObject:
     status = "completed" if entry["status"]["completed"] else "failed"
     status = "cancelled" if "execution_interrupted" in messages else status
     times = [about["timestamp"] for about in messages.values()]
-    files, previews = _outputs_of(entry["outputs"])
+    files, previews = _outputs_of(_normalised(entry["outputs"]))
     job = _started(entry["prompt"], status) | {
         "execution_start_time": times[0],
         "execution_end_time": times[-1],
@@ -177,6 +177,23 @@ def _ended(entry: JsonObject) -> JsonObject:
     return job
 
 
+def _normalised(outputs: JsonObject) -> JsonObject:
+    """The outputs; of each mesh that is only named a file is made, which need not be there."""
+    return {
+        node_id: {
+            key: [_as_file(item) for item in listed if item is not None]
+            for key, listed in ui.items()
+        }
+        for node_id, ui in outputs.items()
+    }
+
+
+def _as_file(item: Any) -> Any:  # whatever a node lists
+    if not (isinstance(item, str) and item.lower().endswith(MESH_SUFFIXES)):
+        return item
+    return {"filename": item, "type": "output", "subfolder": "", "mediaType": "3d"}
+
+
 def _outputs_of(outputs: JsonObject) -> tuple[int, list[tuple[int, JsonObject]]]:
     """How many files there are, and what can be shown, with its rank: the lowest is shown."""
     files, previews = 0, []
@@ -184,25 +201,24 @@ def _outputs_of(outputs: JsonObject) -> tuple[int, list[tuple[int, JsonObject]]]
         for key, listed in ui.items():
             about = {"nodeId": node_id, "mediaType": key}
             for item in listed if key != "animated" else ():
-                if isinstance(item, str):
-                    if key == "text":
-                        cut = {"truncated": True} if len(item) > MOST_TEXT_CHARS else {}
-                        text = {"content": item[:MOST_TEXT_CHARS], **cut}
-                        previews.append((BARE_TEXT, text | about))
+                if isinstance(item, str) and key == "text":
+                    cut = {"truncated": True} if len(item) > MOST_TEXT_CHARS else {}
+                    previews.append((BARE_TEXT, {"content": item[:MOST_TEXT_CHARS], **cut} | about))
+                if not isinstance(item, dict):
                     continue
                 files += 1
                 name = item["filename"].lower()
                 if key == "text" or name.endswith(TEXT_SUFFIXES):
-                    previews.append((TEXT_FILE, item | about))
+                    previews.append((TEXT_FILE, about | item))
                 elif key in SHOWN_KEYS or name.endswith(MESH_SUFFIXES):
-                    previews.append((SAVED if item["type"] == "output" else UNSAVED, item | about))
+                    previews.append((SAVED if item["type"] == "output" else UNSAVED, about | item))
     return files, previews
 
 
 def _details(entry: JsonObject) -> JsonObject:
     _number, _job_id, graph, extra_data, _outputs = entry["prompt"]
     return {
-        "outputs": entry["outputs"],
+        "outputs": _normalised(entry["outputs"]),
         "execution_status": entry["status"],
         "workflow": {"prompt": graph, "extra_data": extra_data},
     }

@@ -23,7 +23,7 @@ from anime.rehearsal.node_progress import PromptProgress, preview_jpeg, small_pi
 from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.prompt_queue import QueueItem
 from anime.rehearsal.saving import Metadata
-from anime.rehearsal.schedule import execution_order, reachable_nodes, signatures
+from anime.rehearsal.schedule import execution_order, reachable_nodes, signatures, sources_of
 from anime.rehearsal.values import Frame
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class PromptRun:
     """One prompt being executed."""
 
     def __init__(self, item: QueueItem, state: RehearsalState) -> None:
-        _number, self.prompt_id, self.graph, self.extra_data, self.outputs = item
+        _number, self.prompt_id, graph, self.extra_data, self.outputs = item
+        self.graph = {node_id: {**node} for node_id, node in graph.items()}  # which is written to
         self.item = item
         self.state = state
         self.client_id: str | None = self.extra_data.get("client_id")
@@ -69,6 +70,7 @@ class PromptRun:
         )
         self.results: dict[str, NodeResult] = {}
         self.executed: list[str] = []
+        self.shown: dict[str, JsonObject] = {}  # what nodes told of their outputs, in that order
         self.messages: list[list[object]] = []
         self.wants_previews = self._wants_previews()
         self.preview_image = Image.new("RGB", (1, 1))  # drawn at the first step
@@ -107,12 +109,17 @@ class PromptRun:
         self._send("executing", {"node": None, "prompt_id": self.prompt_id})
 
     async def _run_nodes(self, keys: dict[str, str], cached: tuple[str, ...]) -> bool:
-        for node_id in execution_order(self.graph, self.outputs, cached):
+        needs = {node: sources_of(self.graph, node, but=self._lazy_inputs(node)) for node in keys}
+        for node_id in execution_order(needs, self.outputs, cached):
             if node_id in cached:
                 self._send_outputs(node_id)
                 self.progress.skip(node_id)
                 continue
             try:
+                self._begin(node_id)
+                if missing := self._missing_sources(node_id):
+                    needs[node_id] += missing
+                    continue
                 self.results[node_id] = await self._run_node(node_id)
             except RehearsalInterrupted:
                 self._send_and_keep("execution_interrupted", **self._node_details(node_id))
@@ -129,14 +136,33 @@ class PromptRun:
             self.executed.append(node_id)
             self._send_outputs(node_id)
             self.progress.finish(node_id)
+        for node_id in cached:
+            if node_id not in self.outputs:  # it shows something on the way to them
+                self._send_outputs(node_id)
         return True
 
-    async def _run_node(self, node_id: str) -> NodeResult:
+    def _lazy_inputs(self, node_id: str) -> set[str]:
+        """The inputs of which a node says which it needs once it has the others."""
+        node_type = self.state.types[self.graph[node_id]["class_type"]]
+        return {wanted.name for wanted in node_type.inputs if wanted.options.get("lazy")}
+
+    def _missing_sources(self, node_id: str) -> list[str]:
+        """The nodes that have not run and whose values this one turns out to need."""
+        lazy = self._lazy_inputs(node_id)
+        if lazy and "switch" in (given := self._input_values(node_id)):
+            lazy -= {"on_false" if given["switch"] else "on_true"}
+        values = (self.graph[node_id]["inputs"].get(name) for name in sorted(lazy))
+        sources = (value[0] for value in values if is_link(value))
+        return [source for source in sources if source not in self.results]
+
+    def _begin(self, node_id: str) -> None:
         self._raise_if_interrupted()
         self.progress.start(node_id)
         self.state.node_id = node_id
         node = {"node": node_id, "display_node": node_id, "prompt_id": self.prompt_id}
         self._send("executing", node)
+
+    async def _run_node(self, node_id: str) -> NodeResult:
         class_type = self.graph[node_id]["class_type"]
         self.state.injector.before_node(class_type, self.graph)
         result = await BEHAVIOURS.get(class_type, pass_on)(self._call(node_id))
@@ -194,17 +220,23 @@ class PromptRun:
             raise RehearsalInterrupted
 
     def _content_of(self, node_id: str) -> str:
-        """The hash of the input file that the node names, if it names one."""
+        """The hash of the input file that the node names, if it names one; kept with the node.
+
+        So the files have it in their graph, and the history has not.
+        """
         node = self.graph[node_id]
         for wanted in self.state.types[node["class_type"]].inputs:
             if wanted.media:
                 name = str(node["inputs"][wanted.name])
-                return content_hash(annotated_path(self.state.config.folders, name))
+                found = content_hash(annotated_path(self.state.config.folders, name))
+                node["is_changed"] = [found]
+                return found
         return ""
 
     def _send_outputs(self, node_id: str) -> None:
         ui = self.results[node_id].ui
         if ui is not None:
+            self.shown[node_id] = ui
             node = {"node": node_id, "display_node": node_id, "output": ui}
             self._send("executed", {**node, "prompt_id": self.prompt_id})
 
@@ -240,15 +272,13 @@ class PromptRun:
             "exception_type": name,
             "traceback": traceback.format_tb(fault.__traceback__),
             "current_inputs": {key: [_shown(value)] for key, value in values.items()},
-            "current_outputs": reachable_nodes(self.graph, self.outputs),
+            "current_outputs": list(self.graph),
         }
 
     def _history_entry(self, *, succeeded: bool) -> JsonObject:
-        shown = {node: self.results[node].ui for node in self.graph if node in self.results}
-        outputs = {node: ui for node, ui in shown.items() if ui is not None}
         return {
             "prompt": list(self.item),
-            "outputs": outputs,
+            "outputs": self.shown,
             "status": {
                 "status_str": "success" if succeeded else "error",
                 "completed": succeeded,
@@ -261,7 +291,7 @@ class PromptRun:
                     "parent_node": None,
                     "real_node_id": node,
                 }
-                for node in outputs
+                for node in self.shown
             },
         }
 

@@ -62,20 +62,21 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Destination:
-    """The paths of the files of one save: `folder/name_00007_.png`, counted from `counter`."""
+    """The paths of the files of one save: `folder/name_00007_.png`, counted from `counter`.
+
+    `end` is what comes before the suffix: classes that came with ComfyUI 0.33 write no `_` there.
+    """
 
     root: Path
     folder: Path
     name: str
     counter: int
+    end: str = "_"
 
     def path(self, index: int, extension: str) -> Path:
         """The path of the picture with that index in its batch."""
-        return self.folder / f"{self.name}_{self.counter + index:05}_.{extension}"
-
-    def sound_path(self, extension: str) -> Path:
-        """The path of a sound, which has no `_` behind its number since ComfyUI 0.33."""
-        return self.folder / f"{self.name}_{self.counter:05}.{extension}"
+        name = self.name.replace("%batch_num%", str(index))
+        return self.folder / f"{name}_{self.counter + index:05}{self.end}.{extension}"
 
     def describe(self, path: Path) -> JsonObject:
         """The file as history and `executed` name it; the type is that of the root folder."""

@@ -6,13 +6,16 @@ Since ComfyUI 0.33 most of them also pass on what they save.
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from struct import pack
+from uuid import uuid4
 
 from PIL import Image
 
 from anime.rehearsal.config import Profile
+from anime.rehearsal.generic_node import pass_on
 from anime.rehearsal.node_calls import Behaviour, NodeCall, NodeResult
 from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.recording import save_audio, save_video
@@ -27,6 +30,18 @@ from anime.rehearsal.values import Audio, Images, Video
 
 WEBP_EFFORTS = {"default": 4, "fastest": 0, "slowest": 6}
 PREVIEW_NAME = "ComfyUI_temp_rehearsal"
+MESH_PREVIEWS = {  # how the names of their files begin
+    "Preview3DAdvanced": "preview3d_advanced",
+    "PreviewGaussianSplat": "preview_splat",
+    "PreviewPointCloud": "preview_pointcloud",
+}
+PLAIN_NAMES = frozenset(  # classes that write `x_00001.flac` and not `x_00001_.flac`
+    {
+        *("SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "PreviewAudio"),
+        *("SaveImageAdvanced", "SaveText"),
+        *("Save3DAdvanced", "SaveGaussianSplat", "SavePointCloud"),
+    }
+)
 
 
 Save = Callable[[NodeCall], JsonObject]
@@ -45,7 +60,12 @@ def _in_thread(save: Save) -> Behaviour:
 
 def _destination(call: NodeCall, size: tuple[int, int] = (0, 0)) -> Destination:
     root = call.config.folders["output"]
-    return make_destination(root, call.inputs["filename_prefix"], size)
+    return _ended(call, make_destination(root, call.inputs["filename_prefix"], size))
+
+
+def _ended(call: NodeCall, destination: Destination) -> Destination:
+    is_plain = call.node_type.name in PLAIN_NAMES and call.config.profile is Profile.V0_33
+    return replace(destination, end="") if is_plain else destination
 
 
 def _images(call: NodeCall) -> tuple[Images, Destination]:
@@ -64,19 +84,44 @@ def save_images(call: NodeCall) -> JsonObject:
 @_in_thread
 def preview_images(call: NodeCall) -> JsonObject:
     """A PNG for each picture, in the temp folder."""
-    return {"images": _previews(call, "mask" if "mask" in call.inputs else "images")}
+    return {"images": _stills(call, call.input("images", Images), _preview_destination(call))}
+
+
+@_in_thread
+def preview_mask(call: NodeCall) -> JsonObject:
+    """A PNG for each mask, in the temp folder."""
+    return {"images": _previews(call, call.input("mask", Images)), "animated": [False]}
 
 
 @_in_thread
 def compare_images(call: NodeCall) -> JsonObject:
     """PNGs of both batches, in the temp folder."""
     sides = {"a_images": "image_a", "b_images": "image_b"}
-    return {key: _previews(call, name) for key, name in sides.items() if name in call.inputs}
+    return {
+        key: _previews(call, call.input(name, Images))
+        for key, name in sides.items()
+        if name in call.inputs
+    }
 
 
-def _previews(call: NodeCall, name: str) -> list[JsonObject]:
-    destination = make_destination(call.config.folders["temp"], PREVIEW_NAME, (0, 0))
-    return _stills(call, call.input(name, Images), destination)
+def _previews(call: NodeCall, images: Images) -> list[JsonObject]:
+    """PNGs in the temp folder; newer classes write no graph into them."""
+    bare = replace(call, metadata=replace(call.metadata, is_written=False))
+    return _stills(bare, images, _preview_destination(call))
+
+
+def _preview_destination(call: NodeCall) -> Destination:
+    return _ended(call, make_destination(call.config.folders["temp"], PREVIEW_NAME, (0, 0)))
+
+
+async def show_picture(call: NodeCall) -> NodeResult:
+    """What any node passes on; its first picture is shown in the middle of a graph."""
+    result = await pass_on(call)
+    first = result.values[0]
+    if not isinstance(first, Images):
+        return result
+    files = await asyncio.to_thread(_previews, call, first)
+    return replace(result, ui={"images": files, "animated": [False]})
 
 
 def _stills(call: NodeCall, images: Images, destination: Destination) -> list[JsonObject]:
@@ -155,26 +200,60 @@ def save_sound(call: NodeCall) -> JsonObject:
     """A sound in the format that the class or its input names."""
     formats = {"SaveAudioMP3": "mp3", "SaveAudioOpus": "opus"}
     extension = formats.get(call.node_type.name) or call.inputs.get("format", "flac")
-    destination = _destination(call)
-    is_old = call.config.profile is Profile.V0_3_64
-    path = destination.path(0, extension) if is_old else destination.sound_path(extension)
+    return {"audio": [_sound(call, _destination(call), extension)]}
+
+
+def _sound(call: NodeCall, destination: Destination, extension: str) -> JsonObject:
+    path = destination.path(0, extension)
     save_audio(call.input("audio", Audio), path, call.metadata.texts())
-    return {"audio": [destination.describe(path)]}
+    return destination.describe(path)
+
+
+@_in_thread
+def preview_sound(call: NodeCall) -> JsonObject:
+    """A FLAC in the temp folder."""
+    return {"audio": [_sound(call, _preview_destination(call), "flac")]}
+
+
+@_in_thread
+def save_latent(call: NodeCall) -> JsonObject:
+    """A latent without any numbers in it."""
+    return {"latents": [_write(call, "latent", pack("<Q", 2) + b"{}")]}
 
 
 @_in_thread
 def save_mesh(call: NodeCall) -> JsonObject:
     """A glTF file without any shape in it."""
+    return {"3d": [_write(call, "glb", _empty_mesh())]}
+
+
+@_in_thread
+def save_named_mesh(call: NodeCall) -> JsonObject:
+    """The same, of which the history only has the path."""
+    file = _write(call, "glb", _empty_mesh())
+    return {"result": [str(Path(file["subfolder"], file["filename"])), None, []]}
+
+
+@_in_thread
+def preview_mesh(call: NodeCall) -> JsonObject:
+    """The same in the temp folder."""
+    name = f"{MESH_PREVIEWS[call.node_type.name]}_{uuid4().hex}.glb"
+    (call.config.folders["temp"] / name).write_bytes(_empty_mesh())
+    return {"result": [name, None, []]}
+
+
+def _empty_mesh() -> bytes:
     scene = json.dumps({"asset": {"version": "2.0", "generator": "rehearsal"}}).encode()
     scene += b" " * (-len(scene) % 4)
     chunk = pack("<I4s", len(scene), b"JSON") + scene
-    return {"3d": [_write(call, "glb", pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk)]}
+    return pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk
 
 
 @_in_thread
 def save_text(call: NodeCall) -> JsonObject:
-    """A text file."""
-    return {"files": [_write(call, call.inputs["format"], str(call.inputs["text"]).encode())]}
+    """A text file, which the history shows as well."""
+    text = str(call.inputs["text"])
+    return {"text": [text], "files": [_write(call, call.inputs["format"], text.encode())]}
 
 
 @_in_thread
@@ -200,7 +279,7 @@ SAVERS: dict[str, Behaviour] = {
     "SaveImage": save_images,
     "SaveImageAdvanced": save_images,
     "PreviewImage": preview_images,
-    "MaskPreview": preview_images,
+    "MaskPreview": preview_mask,
     "ImageCompare": compare_images,
     "SaveAnimatedWEBP": save_animated_webp,
     "SaveAnimatedPNG": save_animated_png,
@@ -210,8 +289,12 @@ SAVERS: dict[str, Behaviour] = {
     "SaveAudioMP3": save_sound,
     "SaveAudioOpus": save_sound,
     "SaveAudioAdvanced": save_sound,
+    "PreviewAudio": preview_sound,
+    "SaveLatent": save_latent,
+    **dict.fromkeys(("ImageCropV2", "GLSLShader", "Painter", "ImageCompositor"), show_picture),
     "SaveGLB": save_mesh,
-    "Save3DAdvanced": save_mesh,
+    **dict.fromkeys(("Save3DAdvanced", "SaveGaussianSplat", "SavePointCloud"), save_named_mesh),
+    **dict.fromkeys(MESH_PREVIEWS, preview_mesh),
     "SaveText": save_text,
     "SaveSVGNode": save_drawing,
     "PreviewAny": show_text,

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from anime.core.graphs import Graph, is_link
 
 
-def sources_of(graph: Graph, node_id: str) -> list[str]:
-    """The nodes that a node's links come from, in the order of its inputs."""
-    links = (value for value in graph[node_id]["inputs"].values() if is_link(value))
+def sources_of(graph: Graph, node_id: str, but: Container[str] = ()) -> list[str]:
+    """The nodes that a node's links come from, in the order of its inputs, but for some inputs."""
+    inputs = graph[node_id]["inputs"].items()
+    links = (value for name, value in inputs if is_link(value) and name not in but)
     return [source for source, _slot in links if source in graph]
 
 
@@ -25,22 +26,32 @@ def reachable_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
     return [node_id for node_id in graph if node_id in found]
 
 
-def execution_order(graph: Graph, outputs: Collection[str], cached: Container[str]) -> list[str]:
+def execution_order(
+    needs: Mapping[str, Sequence[str]], outputs: Collection[str], cached: Container[str]
+) -> Iterator[str]:
     """The nodes to run, each after what it needs; of those that are ready, the one nearest to an
     output goes first, so that pictures are saved as early as possible.
+
+    A node whose needs grow while it runs comes once more, after them.
     """
-    waiting = _discovered(graph, outputs, cached)
-    order: list[str] = []
+    waiting, done = _discovered(needs, outputs, cached), set[str]()
     while waiting:
         blocked = set(waiting)
-        ready = [node for node in waiting if not blocked.intersection(sources_of(graph, node))]
-        nearest = min(ready, key=lambda node: _steps_to_output(graph, node, outputs, waiting))
+        ready = [node for node in waiting if blocked.isdisjoint(needs[node])]
+        nearest = min(ready, key=lambda node: _steps_to_output(needs, node, outputs, waiting))
         waiting.remove(nearest)
-        order.append(nearest)
-    return order
+        known = len(needs[nearest])
+        yield nearest
+        if len(needs[nearest]) == known:
+            done.add(nearest)
+        else:
+            found = _discovered(needs, [nearest], cached)
+            waiting += [node for node in found if node not in done and node not in waiting]
 
 
-def _discovered(graph: Graph, outputs: Iterable[str], cached: Container[str]) -> list[str]:
+def _discovered(
+    needs: Mapping[str, Sequence[str]], outputs: Iterable[str], cached: Container[str]
+) -> list[str]:
     """The nodes that must run, in the order in which a search from the outputs finds them."""
     found: dict[str, None] = {}
     for output in outputs:
@@ -49,20 +60,22 @@ def _discovered(graph: Graph, outputs: Iterable[str], cached: Container[str]) ->
             node_id = waiting.pop()
             if node_id not in found:
                 found[node_id] = None
-                sources = sources_of(graph, node_id)
-                waiting += [source for source in sources if source not in cached]
+                waiting += [source for source in needs[node_id] if source not in cached]
     return list(found)
 
 
 def _steps_to_output(
-    graph: Graph, node: str, outputs: Collection[str], waiting: Collection[str]
+    needs: Mapping[str, Sequence[str]],
+    node: str,
+    outputs: Collection[str],
+    waiting: Collection[str],
 ) -> int:
     """0 for an output, 1 for a source of one, 2 for a source of that, 3 for all others."""
     layer = {other for other in waiting if other in outputs}
     for steps in range(3):
         if node in layer:
             return steps
-        layer = {source for member in layer for source in sources_of(graph, member)}
+        layer = {source for member in layer for source in needs[member]}
     return 3
 
 

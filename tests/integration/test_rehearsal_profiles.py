@@ -2,6 +2,8 @@
 
 import filecmp
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,15 @@ HALF = {
     "resize_type.multiplier": 0.5,
     "scale_method": "area",
 }
+EIGHT_BITS: dict[str, Any] = {
+    "format.bit_depth": "8-bit",
+    "format.input_color_space": "sRGB",
+    "format.compress_level": 4,
+}
+BY_NUMBER = node("SaveImage", images=["1", 0], filename_prefix="out/%batch_num%")
+EMPTY = node("EmptyLatentImage", width=64, height=64, batch_size=1)
+VIEW: dict[str, Any] = {"viewport_state": {}, "width": 8, "height": 8}
+MESH = {"3": node("Load3DAdvanced", model_file="none", **VIEW)}
 SHAPES: dict[str, tuple[Graph, dict[str, list[Any]]]] = {
     "film as 0.3.64 exports it": (
         filmed(format="auto", codec="auto"),
@@ -250,7 +261,26 @@ SHAPES: dict[str, tuple[Graph, dict[str, list[Any]]]] = {
         sounded("SaveAudioAdvanced", format="mp3", **{"format.quality": "V0"}),
         {"audio": ["x_00001.mp3"]},
     ),
-    "text": (saved("SaveText", text="words", format="md"), {"files": ["x_00001_.md"]}),
+    "text": (
+        saved("SaveText", text="words", format="md"),
+        {"text": ["words"], "files": ["x_00001.md"]},
+    ),
+    "pictures of any depth": (
+        saved("SaveImageAdvanced", images=["1", 0], format="png", **EIGHT_BITS),
+        {"images": ["x_00001.png", "x_00002.png"]},
+    ),
+    "numbered pictures": (
+        saved("SaveImage", images=["1", 0]) | {"2": BY_NUMBER},
+        {"images": ["0_00001_.png", "1_00002_.png"]},
+    ),
+    "latent": (
+        saved("SaveLatent", samples=["3", 0]) | {"3": EMPTY},
+        {"latents": ["x_00001_.latent"]},
+    ),
+    "mesh": (
+        saved("Save3DAdvanced", model_3d=["3", 0], **VIEW) | MESH,
+        {"result": ["out/x_00001.glb", None, []]},
+    ),
 }
 
 
@@ -264,6 +294,82 @@ async def test_savers_show_their_files_as_comfyui_0_33_does(peer: Peer, name: st
         for key, listed in entry["outputs"]["2"].items()
     }
     assert shown == expected
+
+
+async def test_what_is_only_looked_at_lies_in_temp_without_its_graph(peer: Peer) -> None:
+    cropped = node("ImageCropV2", image=["1", 0], crop_region={"x": 0, "y": 0})
+    graph = modelless() | {
+        "3": cropped,
+        "4": node("SaveImage", images=["3", 0], filename_prefix="x"),
+        "5": node("EmptyAudio", duration=0.1, sample_rate=44_100, channels=2),
+        "6": node("PreviewAudio", audio=["5", 0]),
+        "7": node("SolidMask", value=1.0, width=8, height=8),
+        "8": node("MaskPreview", mask=["7", 0]),
+    }
+    outputs = (await peer.run(graph))["outputs"]
+    executed = [each["data"]["node"] for each in peer.seen if each["type"] == "executed"]
+    assert executed.index("3") < executed.index("4")
+    assert list(outputs) == executed
+    for node_id in ("3", "8"):
+        assert outputs[node_id]["animated"] == [False]
+        [file] = outputs[node_id]["images"]
+        assert file["type"] == "temp"
+        with Image.open(peer.files / "temp" / file["filename"]) as picture:
+            assert picture.info == {}
+    [sound] = outputs["6"]["audio"]
+    assert sound["type"] == "temp"
+    assert re.fullmatch(r"ComfyUI_temp_.*_\d{5}\.flac", sound["filename"])
+    again = (await peer.run(graph))["outputs"]
+    assert again == outputs
+    last = [each["data"].get("node") for each in peer.seen if each["type"] == "executed"][-1]
+    assert last == "3"
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+async def test_of_two_branches_only_the_one_that_is_chosen_runs(
+    peer: Peer, is_linked: bool
+) -> None:
+    graph = {
+        "1": node("EmptyImage", width=8, height=8, batch_size=1, color=1),
+        "2": node("ImageInvert", image=["1", 0]),
+        "3": node("PrimitiveBoolean", value=True),
+        "4": node(
+            "ComfySwitchNode",
+            switch=["3", 0] if is_linked else True,
+            on_true=["1", 0],
+            on_false=["2", 0],
+        ),
+        "5": node("PreviewImage", images=["4", 0]),
+    }
+    await peer.run(graph)
+    told = [each.removeprefix("executing ") for each in peer.told() if each.startswith("exec")]
+    run = [each for each in told if each.isdigit()]
+    assert run == [*(["3"] if is_linked else []), "4", "1", "4", "5"]
+
+
+async def test_the_graph_in_a_picture_tells_which_input_file_was_read(peer: Peer) -> None:
+    Image.new("RGB", (8, 8)).save(peer.files / "input/in.png")
+    digest = sha256((peer.files / "input/in.png").read_bytes()).hexdigest()
+    graph = modelless() | {"1": node("LoadImage", image="in.png")}
+    entry = await peer.run(graph)
+    with Image.open(peer.files / "output/plain/x_00001_.png") as picture:
+        written = json.loads(picture.info["prompt"])
+    assert entry["prompt"][2] == graph
+    assert written == graph | {"1": {**graph["1"], "is_changed": [digest]}}
+
+
+async def test_a_job_makes_files_of_meshes_that_are_only_named(peer: Peer) -> None:
+    graph = saved("Save3DAdvanced", model_3d=["3", 0], **VIEW) | MESH
+    prompt_id = (await peer.run(graph))["prompt"][1]
+    job = (await peer.http.get(f"/api/jobs/{prompt_id}")).json()
+    file = {
+        "filename": "out/x_00001.glb",
+        "type": "output",
+        "subfolder": "",
+        "mediaType": "3d",
+    }
+    assert job["outputs"]["2"] == {"result": [file, []]}
+    assert (job["outputs_count"], job["preview_output"]) == (1, {**file, "nodeId": "2"})
 
 
 async def test_savers_show_their_files_as_comfyui_0_3_64_does(tmp_path: Path) -> None:
