@@ -26,7 +26,7 @@ from anime.rehearsal.middleware import RehearsalMiddleware
 from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.prompt_routes import PromptRoutes
 from anime.rehearsal.prompt_worker import PromptWorker
-from anime.rehearsal.replies import empty_reply
+from anime.rehearsal.replies import empty_reply, server_error
 from anime.rehearsal.server_routes import FEATURES, ServerRoutes
 from anime.retry_policies import cancel_until_ended
 
@@ -122,8 +122,10 @@ async def _receive_all(socket: WebSocket, client: EventClient, features: JsonObj
             is_first = False
 
 
-async def _error_reply(request: Request, _fault: Exception) -> Response:
+async def _error_reply(request: Request, fault: Exception) -> Response:
     """The answer to a path or method that is not there: for GET, ComfyUI looks for a file."""
+    if getattr(fault, "status_code", 500) not in (404, 405):
+        return server_error()  # a form that cannot be read
     if request.method in ("GET", "HEAD"):
         return empty_reply(404)
     return PlainTextResponse("405: Method Not Allowed", status_code=405)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 ANNOTATION = re.compile(r"(?P<name>.*) \[(?P<folder>output|input|temp)\]", re.DOTALL)
 
@@ -62,14 +62,18 @@ def content_hash(path: Path) -> str:
 
 
 def store_upload(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
-    """The name under which the content is stored: a new one if another file has that name."""
+    """The path in the folder at which the content is stored: a new one if another file is there.
+
+    Raises:
+        FileNotFoundError: the name has a folder in it that is not there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / name
+    first, path = PurePosixPath(name), PurePosixPath(name)
     number = 1
-    while not overwrite and target.exists():
-        if target.read_bytes() == content:
-            return target.name
-        target = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"
+    while not overwrite and (folder / path).exists():
+        if (folder / path).read_bytes() == content:
+            return str(path)
+        path = first.with_name(f"{first.stem} ({number}){first.suffix}")
         number += 1
-    target.write_bytes(content)
-    return target.name
+    (folder / path).write_bytes(content)
+    return str(path)

@@ -92,20 +92,22 @@ def make_destination(root: Path, prefix: str, size: tuple[int, int]) -> Destinat
     """The destination of a prefix; its folder is made.
 
     The counter is one more than the highest in the folder, so names repeat when files are moved.
+    Copies that somebody made, such as `x_00016 (1).png`, do not count.
 
     Raises:
         SimulatedNodeError: the prefix names a folder outside of `root`.
     """
     prefix = prefix.replace("%width%", str(size[0])).replace("%height%", str(size[1]))
-    target = Path(os.path.normpath(root / prefix))
-    if not target.parent.is_relative_to(root):
-        reason = f"Saving outside {root} is not allowed: {prefix} means {target.parent}"
+    subfolder, name = os.path.split(os.path.normpath(prefix))
+    folder = Path(os.path.normpath(root / subfolder))
+    if not folder.is_relative_to(root):
+        reason = f"Saving outside {root} is not allowed: {prefix} means {folder}"
         raise SimulatedNodeError("Exception", reason)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    counted = re.compile(rf"{re.escape(target.name)}_(\d+)")
-    matches = (counted.match(entry.name) for entry in target.parent.iterdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    counted = re.compile(rf"{re.escape(name)}_(\d+)(?:[_.]|$)")
+    matches = (counted.match(entry.name) for entry in folder.iterdir())
     highest = max((int(found[1]) for found in matches if found), default=0)
-    return Destination(root, target.parent, target.name, highest + 1)
+    return Destination(root, folder, name, highest + 1)
 
 
 def save_stills(

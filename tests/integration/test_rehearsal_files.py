@@ -43,6 +43,31 @@ async def test_names_repeat_once_files_are_moved_away(peer: Peer) -> None:
     assert entry["outputs"]["2"]["images"][0]["filename"] == "x_00001_.png"
 
 
+@pytest.mark.parametrize(
+    ("there", "number"),
+    [
+        ("x_00005_.png", 6),
+        ("x_00009.flac", 10),
+        ("x_00080_extra_.png", 81),
+        ("x_00030", 31),
+        ("x_00015-copy.png", 1),
+        ("x_00016 (1).png", 1),
+        ("xx_00050_.png", 1),
+    ],
+)
+async def test_a_file_counts_if_its_number_ends_there(peer: Peer, there: str, number: int) -> None:
+    (peer.files / "output/plain").mkdir()
+    (peer.files / "output/plain" / there).touch()
+    entry = await peer.run(modelless())
+    assert entry["outputs"]["2"]["images"][0]["filename"] == f"x_{number:05}_.png"
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("", "."), ("..", ".."), ("a/", "a")])
+async def test_odd_prefixes_are_names(peer: Peer, prefix: str, name: str) -> None:
+    [file] = (await peer.run(modelless(prefix)))["outputs"]["2"]["images"]
+    assert (file["filename"], file["subfolder"]) == (f"{name}_00001_.png", "")
+
+
 async def test_a_prefix_outside_fails_when_run_and_keeps_what_was_saved(peer: Peer) -> None:
     graph = modelless() | {
         "3": node("ImageInvert", image=["1", 0]),
@@ -170,6 +195,23 @@ async def test_an_overwritten_input_is_noticed(peer: Peer) -> None:
         Image.new("RGB", (16, 16), color).save(peer.files / "input/in.png")
         entry = await peer.run(graph)
     assert entry["outputs"]["2"]["images"][0]["filename"] == "x_00002_.png"
+
+
+async def test_an_upload_may_name_a_folder_that_is_there(peer: Peer) -> None:
+    (peer.files / "input/sub").mkdir()
+    names = []
+    for content in (b"one", b"two"):
+        files = {"image": ("sub/in.png", content)}
+        names.append((await peer.http.post("/upload/image", files=files)).json()["name"])
+    assert names == ["sub/in.png", "sub/in (1).png"]
+    files = {"image": ("gone/in.png", b"one")}
+    assert (await peer.http.post("/upload/image", files=files)).status_code == 500
+
+
+async def test_a_form_that_cannot_be_read_is_answered_with_500(peer: Peer) -> None:
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await peer.http.post("/upload/image", content=b"--y", headers=form)
+    assert answer.status_code == 500
 
 
 async def test_an_input_that_is_no_picture_fails_when_run(peer: Peer) -> None:
