@@ -84,6 +84,24 @@ def canonical_url(url: str) -> str:
     return re.sub(r"^(https?://)localhost(?=[:/]|$)", r"\g<1>127.0.0.1", address)
 
 
+def addresses_meant(named: str) -> tuple[str, ...]:
+    """The canonical addresses that a person may mean by it; without a scheme, those of either.
+
+    A word alone is a name.
+
+    >>> addresses_meant("GPU-B:8188/"), addresses_meant("gpu-b"), addresses_meant("ftp://gpu-b")
+    (('http://gpu-b:8188', 'https://gpu-b:8188'), (), ())
+    """
+    named = named.strip()
+    if not re.search("[:/]", named):
+        return ()
+    spelled = [named] if "://" in named else [f"http://{named}", f"https://{named}"]
+    try:
+        return tuple(canonical_url(each) for each in spelled)
+    except ConfigurationError:
+        return ()
+
+
 def address_to_use(url: str, given: Iterable[str]) -> str:
     """The address of the server known as `url`, as the settings give it: it may have a login."""
     return next((each for each in given if canonical_url(each) == url), url)

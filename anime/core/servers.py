@@ -88,10 +88,10 @@ class ServerRecord(BaseModel):
         """What people have said of it."""
         return ServerForm(url=self.url, labels=self.labels, is_drained=self.is_drained)
 
-    def answers_to(self, wanted: str) -> bool:
-        """Whether that is its name, one of its labels, or its address, in any case."""
-        names = {each.casefold() for each in (self.url, self.name, *self.labels)}
-        return wanted.rstrip("/").casefold() in names
+    def answers_to(self, wanted: str, *addresses: str) -> bool:
+        """Whether that is its name or one of its labels, in any case, or one its address."""
+        names = {each.casefold() for each in (self.name, *self.labels)}
+        return wanted.casefold() in names or self.url in addresses
 
 
 def server_like(recorded: Mapping[str, object], servers: Sequence[ServerRecord]) -> str | None:

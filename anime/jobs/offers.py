@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from anime.comfyui.address import address_to_use
+from anime.comfyui.address import address_to_use, addresses_meant
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import NodeInfo
 from anime.core.node_inputs import InputSpec, declared_inputs
@@ -31,7 +31,11 @@ async def read_offers(template: Template, database: Database, settings: Settings
     async with database.autocommit() as session:
         servers = await ServerRepository(session).healthy()
     wanted = template.binding.server
-    fitting = [each for each in servers if wanted is None or each.answers_to(wanted)]
+    fitting = [
+        each
+        for each in servers
+        if wanted is None or each.answers_to(wanted, *addresses_meant(wanted))
+    ]
     found = await asyncio.gather(*(_classes(each, template, settings) for each in fitting))
     answers = [
         (server, infos)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
-from anime.comfyui.address import canonical_url
+from anime.comfyui.address import addresses_meant, canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.core.server_health import ServerHealth
 from anime.core.servers import ServerRecord
@@ -105,7 +105,8 @@ class ServerPool:
             InvalidRequest: it names a server or label that there is not.
         """
         records = await self.records()
-        wanted = [each for each in records if named is None or each.answers_to(named)]
+        addresses = addresses_meant(named or "")
+        wanted = [each for each in records if named is None or each.answers_to(named, *addresses)]
         if not wanted:
             known = sorted({name for each in records for name in (each.name, *each.labels)})
             raise InvalidRequest(

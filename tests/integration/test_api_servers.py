@@ -83,6 +83,24 @@ async def test_addresses_that_cannot_be_used_are_refused(studio: httpx.AsyncClie
     assert "ANIME_COMFYUI_URL" in removed["todo"]
 
 
+async def test_a_server_is_known_by_its_address_in_any_spelling(
+    studio: httpx.AsyncClient, url: str
+) -> None:
+    host = url.removeprefix("http://")
+    named_so = {"url": NOWHERE, "name": "localhost"}
+    assert (await studio.post(SERVERS, json=named_so)).status_code == 201
+    for spelled in (host, f" {url}/ ", host.replace("127.0.0.1", "LOCALHOST"), host.upper()):
+        for how, body in (("pause", [f"server:{url}"]), ("resume", [])):
+            told = await studio.post(f"/api/anime/{how}", json={"server": spelled})
+            assert [each["scope"] for each in told.json()["items"]] == body
+    assert (await studio.get(f"{SERVERS}/{host}")).json()["url"] == url
+    for named in ("localhost", "LOCALHOST"):
+        assert (await studio.get(f"{SERVERS}/{named}")).json()["url"] == NOWHERE
+    for none in ("ftp://gpu-b", "http://", f"https://{host}", ":", "a b"):
+        told = await studio.post("/api/anime/pause", json={"server": none})
+        assert "There is no ComfyUI server" in problem_in(told, 404)["detail"]
+
+
 async def test_pauses_are_set_listed_and_ended(studio: httpx.AsyncClient, url: str) -> None:
     await studio.post("/api/anime/projects", json={"name": "Neon City"})
     await studio.post("/api/anime/pause", json={"project": "Neon City", "reason": "colours"})
@@ -115,6 +133,8 @@ async def test_the_commands_do_the_same(
     checked = await anime.call("servers", "check", url.upper())
     assert (checked.code, checked.err) == (0, "")
     assert "It answers and renders." in checked.out
+    again = await anime.call("servers", "check", url.removeprefix("http://"))
+    assert (again.code, again.err) == (0, "")
     added = await anime.call("servers", "add", NOWHERE, "--name", "gpu-b", "--label", "xl")
     assert added.code == 1
     assert "gpu-b: ComfyUI at http://127.0.0.1:9 cannot be reached" in added.out

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from anime.comfyui.address import address_to_use, canonical_url
+from anime.comfyui.address import address_to_use, addresses_meant, canonical_url
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -47,6 +47,11 @@ def server(name: str, **known: Any) -> ServerRecord:
         ("fast", True),
         ("http://gpu-a:8188", True),
         ("http://GPU-A:8188/", True),
+        ("http://artist:secret@gpu-a:8188", True),
+        ("gpu-a:8188", True),
+        ("GPU-A:8188/", True),
+        ("https://gpu-a:8188", False),
+        ("gpu-a:8189", False),
         ("gpu-b", False),
         ("fas", False),
     ],
@@ -55,7 +60,7 @@ def test_a_server_is_named_by_its_name_address_or_label_in_any_case(
     wanted: str, expected: bool
 ) -> None:
     record = server("gpu-a").model_copy(update={"labels": ("fast", "new")})
-    assert record.answers_to(wanted) is expected
+    assert record.answers_to(wanted, *addresses_meant(wanted)) is expected
 
 
 @pytest.mark.parametrize(

@@ -93,17 +93,19 @@ class ServerRepository:
         )
         return [_record(row) for row in rows]
 
-    async def get(self, named: str) -> ServerRecord:
-        """The server with that name or canonical address.
+    async def get(self, named: str, *addresses: str) -> ServerRecord:
+        """The server with that name, in any case, or the first with a canonical address of these.
 
         Raises:
             NotFound: there is none.
         """
         storable = named.replace("\0", "\ufffd")  # as no name is
+        is_named = func.lower(RegisteredServer.name) == storable.lower()
         row = await self._session.scalar(
-            select(RegisteredServer).where(
-                or_(RegisteredServer.name == storable, RegisteredServer.url == storable)
-            )
+            select(RegisteredServer)
+            .where(or_(is_named, RegisteredServer.url.in_([storable, *addresses])))
+            .order_by(RegisteredServer.url)
+            .limit(1)
         )
         if row is None:
             raise NotFound(

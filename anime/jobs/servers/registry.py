@@ -4,7 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from anime.comfyui.address import address_to_use, canonical_url, login_of, without_login
+from anime.comfyui.address import (
+    address_to_use,
+    addresses_meant,
+    canonical_url,
+    login_of,
+    without_login,
+)
 from anime.comfyui.client import ComfyUIClient
 from anime.core.server_health import ServerHealth, Sight
 from anime.core.servers import (
@@ -62,7 +68,7 @@ class ServerRegistry:
         """One server. Raises NotFound."""
         await self.list_all()
         async with self._database.session_scope() as session:
-            return await ServerRepository(session).get(_key(named))
+            return await _get(ServerRepository(session), named)
 
     async def add(self, new: NewServer) -> ServerRecord:
         """The new server, which is given prompts once it has been looked at.
@@ -79,25 +85,25 @@ class ServerRegistry:
         """The server, which is given nothing more. Raises NotFound."""
         async with self._database.session_scope() as session:
             servers = ServerRepository(session)
-            return await servers.drain((await servers.get(_key(named))).url)
+            return await servers.drain((await _get(servers, named)).url)
 
     async def resume(self, named: str) -> ServerRecord:
         """The server, to be given prompts once it has been looked at. Raises NotFound."""
         async with self._database.session_scope() as session:
             servers = ServerRepository(session)
-            return await servers.resume((await servers.get(_key(named))).url)
+            return await servers.resume((await _get(servers, named)).url)
 
     async def label(self, named: str, labels: Sequence[str]) -> ServerRecord:
         """The server, with these labels instead of those that it had. Raises NotFound."""
         async with self._database.session_scope() as session:
             servers = ServerRepository(session)
-            return await servers.label((await servers.get(_key(named))).url, labels)
+            return await servers.label((await _get(servers, named)).url, labels)
 
     async def remove(self, named: str) -> None:
         """Forget the server. Raises NotFound; InvalidRequest if the settings name it."""
         async with self._database.session_scope() as session:
             servers = ServerRepository(session)
-            await servers.remove((await servers.get(_key(named))).url)
+            await servers.remove((await _get(servers, named)).url)
 
     async def check(self, named: str) -> CheckedServer:
         """A close look at the server now; what it can do is recorded. Raises NotFound.
@@ -185,9 +191,8 @@ async def connect_registry(settings: Settings) -> AsyncIterator[ServerRegistry]:
         yield ServerRegistry(settings, database)
 
 
-def _key(named: str) -> str:
-    """A name, or an address in its canonical form."""
-    return canonical_url(named) if "://" in named else named
+async def _get(servers: ServerRepository, named: str) -> ServerRecord:
+    return await servers.get(without_login(named), *addresses_meant(named))
 
 
 def _address_in(new: NewServer) -> str:
