@@ -19,7 +19,7 @@ from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore, chunks_in
+from anime.assets.store import AssetStore, StoredFile, chunks_in
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -84,6 +84,14 @@ class PlacedFile(BaseModel):
         return self.made | self.model_dump(include=named, exclude_none=True)
 
 
+class _Received(NamedTuple):
+    """One output that has come in whole and has no place yet."""
+
+    output: OutputFile
+    file: StoredFile
+    facts: MediaFacts
+
+
 class OrganisedOutputs(NamedTuple):
     """A job's files in the library, and what else its nodes listed, a few words each."""
 
@@ -104,6 +112,8 @@ async def organise(
     file_prefix: str = "",
 ) -> OrganisedOutputs:
     """All files that the prompt has saved, each placed in the library, and what is not kept.
+
+    None is placed before all have come in: a job that fails for one leaves no other without a row.
 
     Args:
         comfy: The server that has them.
@@ -126,26 +136,37 @@ async def organise(
         logger.info("Not kept, as they are no files of the job: %s", ", ".join(unkept))
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
-    placed: list[PlacedFile] = []
+    drafts: list[Path] = []
+    received: list[_Received] = []
+    prefix = filename_prefix(result.job_id, result.attempt)
 
-    async def place(output: OutputFile) -> PlacedFile:
-        with tracer.start_as_current_span("place file") as span:
-            file = await _place(
-                comfy, library, output, output_folder, result, result.day(zone), file_prefix
-            )
-            span.set_attributes(_about(file))
-            return file
+    async def receive(output: OutputFile) -> _Received:
+        with tracer.start_as_current_span("receive file") as span:
+            async with _content(comfy, output, output_folder, prefix) as chunks:
+                file = await library.receive(chunks)
+            drafts.append(file.path)
+            found = _Received(output, file, await _facts(file.path, output.filename))
+            span.set_attributes(_about(found))
+            return found
 
-    for output in outputs:
-        try:
-            placed += [file async for file in _each(output, place)]
-        except (NotFound, ComfyUIError, UnusableFile) as fault:
-            # Under a key of its own a node may also name what is no file of its output folder.
-            if output.is_media or fault.retryable:
-                raise
-            logger.warning("Not kept: %s of node %s: %s", output.key, output.node_id, fault.what)
-            why = "not there" if isinstance(fault, NotFound) else "unusable"
-            unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
+    def remove_drafts() -> None:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
+
+    async with library.cleaned_up(remove_drafts):
+        for output in outputs:
+            try:
+                received += [file async for file in _each(output, receive)]
+            except (NotFound, ComfyUIError, UnusableFile) as fault:
+                # Under a key of its own a node may name what is no file of its output folder, too.
+                if output.is_media or fault.retryable:
+                    raise
+                where = f"{output.key} of node {output.node_id}"
+                logger.warning("Not kept: %s: %s", where, fault.what)
+                why = "not there" if isinstance(fault, NotFound) else "unusable"
+                unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
+        day = result.day(zone)
+        placed = [await _place(library, each, result, day, file_prefix) for each in received]
     if not placed:
         raise InvalidWorkflow(
             f"The workflow ran and saved no file{said_of_unkept(unkept)}.",
@@ -156,12 +177,12 @@ async def organise(
 
 
 async def _each(
-    output: OutputFile, place: Callable[[OutputFile], Awaitable[PlacedFile]]
-) -> AsyncIterator[PlacedFile]:
+    output: OutputFile, receive: Callable[[OutputFile], Awaitable[_Received]]
+) -> AsyncIterator[_Received]:
     """The file; of a name such as `a.%03d.png`, as FFmpeg numbers frames, each that is there."""
     pattern = _FRAME_NUMBER.fullmatch(output.filename)
     try:
-        file = await place(output)
+        file = await receive(output)
     except NotFound:
         if pattern is None:
             raise
@@ -171,7 +192,7 @@ async def _each(
     for number in count(1):
         name = f"{pattern['before']}{number:0{pattern['digits'] or 1}d}{pattern['after']}"
         try:
-            frame = await place(output.model_copy(update={"filename": name, "animated": False}))
+            frame = await receive(output.model_copy(update={"filename": name, "animated": False}))
         except NotFound:
             if number == 1:
                 raise
@@ -179,12 +200,12 @@ async def _each(
         yield frame
 
 
-def _about(file: PlacedFile) -> dict[str, str | int]:
+def _about(received: _Received) -> dict[str, str | int]:
     """The attributes of its span. Its path says what is in the picture."""
     return {
-        "anime.file.sha256": file.sha256,
-        "anime.file.bytes": file.size_bytes,
-        "anime.file.media_type": file.media_type,
+        "anime.file.sha256": received.file.sha256,
+        "anime.file.bytes": received.file.size_bytes,
+        "anime.file.media_type": received.facts.media_type,
     }
 
 
@@ -249,29 +270,19 @@ async def is_there(
 
 
 async def _place(
-    comfy: ComfyUIClient,
-    library: AssetStore,
-    output: OutputFile,
-    output_folder: FolderReader | None,
-    result: RenderResult,
-    day: date,
-    file_prefix: str,
+    library: AssetStore, received: _Received, result: RenderResult, day: date, file_prefix: str
 ) -> PlacedFile:
-    prefix = filename_prefix(result.job_id, result.attempt)
-    async with _content(comfy, output, output_folder, prefix) as chunks:
-        received = await library.receive(chunks)
-    async with library.placed_or_removed(received):
-        facts = await _facts(received.path, output.filename)
-        kind = FileKind.VIDEOS if output.animated else facts.kind
-        target = library_path(result.project, kind, day, f"{file_prefix}{output.filename}")
-        path = await library.place(received, target)
+    output, file, facts = received
+    kind = FileKind.VIDEOS if output.animated else facts.kind
+    target = library_path(result.project, kind, day, f"{file_prefix}{output.filename}")
+    path = await library.place(file, target)
     placed = PlacedFile(
         path=path,
         source=str(output.path),
         kind=kind,
         media_type=facts.media_type,
-        sha256=received.sha256,
-        size_bytes=received.size_bytes,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
         width=facts.width,
         height=facts.height,
         frames=facts.frames,

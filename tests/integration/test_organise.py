@@ -29,6 +29,7 @@ from anime.errors import (
     StorageError,
     StorageTimedOut,
     StorageUnavailable,
+    UnusableFile,
 )
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
@@ -353,6 +354,30 @@ async def test_what_an_unknown_key_lists_and_the_server_lacks_fails_no_job(
 async def test_a_picture_that_the_server_lacks_fails_it(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         await organised(tmp_path, OutputFile(filename="gone.png"))
+
+
+@pytest.mark.parametrize("last", ["gone.png", "b.%03d.png", "cut.png"])
+async def test_files_come_into_the_library_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setitem(FILES, "cut.png", PNG[:20])
+    await organised(tmp_path, OutputFile(filename="a.png"))
+    library = tmp_path / "library"
+    before = sorted(library.rglob("*"))
+    monkeypatch.setitem(FILES, "b.png", PNG + b"b")
+    with pytest.raises((OutputGone, UnusableFile)):
+        await organised(tmp_path, *(OutputFile(filename=name) for name in ("a.png", "b.png", last)))
+    assert sorted(library.rglob("*")) == before
+
+
+async def test_frames_of_which_one_is_cut_short_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FILES, "c.001.png", PNG)
+    monkeypatch.setitem(FILES, "c.002.png", PNG[:20])
+    with pytest.raises(UnusableFile):
+        await organised(tmp_path, OutputFile(filename="c.%03d.png", key="gifs"))
+    assert not [path for path in (tmp_path / "library").rglob("*") if path.is_file()]
 
 
 async def test_a_graph_of_which_nothing_can_be_had_has_saved_nothing(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ async def test_a_request_is_one_trace_from_the_client_to_the_row(
         "submit": "generate",
         "poll completion": "generate",
         "organise": "generate",
-        "place file": "organise",
+        "receive file": "organise",
         "record": "generate",
     }
     assert named["POST /api/anime/generate"].parent == "b7ad6b7169203331"
@@ -74,7 +74,7 @@ async def test_a_request_is_one_trace_from_the_client_to_the_row(
         "anime-worker",
     }
     assert named["generate"].attributes["anime.job.id"] == job["id"]
-    assert named["place file"].attributes["anime.file.sha256"] == job["files"][0]["sha256"]
+    assert named["receive file"].attributes["anime.file.sha256"] == job["files"][0]["sha256"]
     assert named["KSampler"].started_ns < named["KSampler"].ended_ns
     stamp = read_stamp(inspect_file(job["files"][0]["file_path"]).texts)
     assert stamp is not None
