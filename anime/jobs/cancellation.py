@@ -1,13 +1,15 @@
 """Cancelling exactly one job, in PostgreSQL, Redis, Prefect and ComfyUI."""
 
 import logging
+from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.address import address_to_use, canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.job_status import JobStatus
-from anime.db.repositories import DispatchRepository, JobRepository
+from anime.core.timeline import TimelineKind
+from anime.db.repositories import DispatchRepository, JobRepository, TimelineRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
 from anime.jobs.dispatcher import RunDispatcher
@@ -70,6 +72,7 @@ class JobCanceller:
         async with self._database.session_scope() as session:
             job = await JobRepository(session).get(job_id)
         if not await self._has_stopped(job):
+            await self._tell_of_deaf(job)
             return job
         async with self._database.session_scope() as session:
             jobs = JobRepository(session)
@@ -101,6 +104,22 @@ class JobCanceller:
                 await self._dispatcher.api.cancel_run(dispatch.run_id, "Its job was cancelled.")
         except (DatabaseUnavailable, PrefectUnavailable) as fault:
             _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
+
+    async def _tell_of_deaf(self, job: JobSnapshot) -> None:
+        """Say once that the server does not stop the prompt, if it has been asked for so long."""
+        asked_seconds = (datetime.now(UTC) - job.updated_at).total_seconds()
+        if asked_seconds < self._settings.stall_timeout_seconds:
+            return
+        message = (
+            f"{job.comfyui_url} still runs prompt {job.prompt_id}, which it has been asked to stop "
+            f"since {job.updated_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC. "
+            "Restart that ComfyUI to end it."
+        )
+        async with self._database.session_scope() as session:
+            is_new = await TimelineRepository(session).add(job.id, TimelineKind.DECISION, message)
+        if is_new:
+            _log.warning("Job %s is not cancelled yet: %s", job.id, message)
+            await self._publisher.publish(ProgressEvent.of(job, message))
 
     async def _has_stopped(self, job: JobSnapshot) -> bool:
         """Whether ComfyUI no longer works on the job; true if it does not answer."""

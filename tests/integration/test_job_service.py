@@ -24,6 +24,7 @@ from anime.db.repositories import (
     JobRepository,
     NewJob,
     SentPromptRepository,
+    TimelineRepository,
 )
 from anime.errors import DatabaseUnavailable, PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
@@ -415,6 +416,51 @@ async def test_f30_a_job_whose_run_has_died_is_cancelled_though_its_server_says_
         async with office.database.autocommit() as session:
             [left] = await SentPromptRepository(session).unsettled_at(url)
     assert left.has_moved, "it is stopped there once the server answers"
+
+
+async def test_a_prompt_that_does_not_stop_is_told_once(
+    office: Office,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    has_stopped = False
+
+    async def stop(*_: object, **__: object) -> bool:
+        return has_stopped
+
+    monkeypatch.setattr("anime.jobs.cancellation.stop_prompt", stop)
+    job = await office.service.admit(REQUEST)
+    prompt_id, url = prompt_id_of(job.id, 1), "http://127.0.0.1:9"
+    lease = await office.begin(job.id, uuid4())
+    async with office.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.begin_attempt(lease, attempt=1, prompt_id=prompt_id, comfyui_url=url)
+        await jobs.request_cancel(job.id)
+        await jobs.release(lease)
+
+    async def told() -> list[str]:
+        await office.monitor()
+        await office.monitor()
+        assert (await office.job(job.id)).status is JobStatus.CANCELLING
+        async with office.database.autocommit() as session:
+            entries = await TimelineRepository(session).of_job(job.id)
+        return [each.message for each in entries if "still runs" in each.message]
+
+    assert await told() == []
+    async with office.database.session_scope() as session:
+        at = text("UPDATE anime_api.production_jobs SET updated_at = '2026-11-03 09:15+00'")
+        await session.execute(at)
+    message = (
+        f"{url} still runs prompt {prompt_id}, which it has been asked to stop since "
+        "2026-11-03 09:15 UTC. Restart that ComfyUI to end it."
+    )
+    assert await told() == [message]
+    assert caplog.text.count(message) == 1
+    has_stopped = True
+    assert await office.monitor() == MonitorCounts(cancelled=1)
+    events = [event async for event in follow_job(redis_url, job.id, after_seq=0)]
+    assert [event.message for event in events[-2:]] == [message, "Cancelled"]
 
 
 async def test_a_job_whose_request_no_version_knows_fails_and_whoever_follows_it_hears_so(
