@@ -72,7 +72,7 @@ class JobCanceller:
         async with self._database.session_scope() as session:
             job = await JobRepository(session).get(job_id)
         if not await self._has_stopped(job):
-            await self._tell_of_deaf(job)
+            await self._report_unstopped(job)
             return job
         async with self._database.session_scope() as session:
             jobs = JobRepository(session)
@@ -105,7 +105,7 @@ class JobCanceller:
         except (DatabaseUnavailable, PrefectUnavailable) as fault:
             _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
 
-    async def _tell_of_deaf(self, job: JobSnapshot) -> None:
+    async def _report_unstopped(self, job: JobSnapshot) -> None:
         """Say once that the server does not stop the prompt, if it has been asked for so long."""
         asked_seconds = (datetime.now(UTC) - job.updated_at).total_seconds()
         if asked_seconds < self._settings.stall_timeout_seconds:
