@@ -1,12 +1,13 @@
-"""The API over its real services, and the rehearsal server."""
+"""The API over its real services, the rehearsal server, and folders to sweep."""
 
 import pytest
 
 from tests.integration.api_client import api, api_settings, prefect_peer
+from tests.integration.import_folder import stage
 from tests.integration.rehearsal_peer import peer, rehearsal_server
 from tests.support.waiting import HUNG_SECONDS
 
-__all__ = ["api", "api_settings", "peer", "prefect_peer", "rehearsal_server"]
+__all__ = ["api", "api_settings", "peer", "prefect_peer", "rehearsal_server", "stage"]
 
 
 @pytest.fixture(autouse=True)

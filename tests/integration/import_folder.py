@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -77,6 +78,14 @@ class Stage:
             for path in self.library.rglob("*")
             if path.is_file() and ORIGINS_FOLDER not in path.parts
         )
+
+
+@pytest.fixture
+def stage(tmp_path: Path, database: Database, database_url: str) -> Stage:
+    """An empty folder and an empty library."""
+    for name in ("output", "library"):
+        (tmp_path / name).mkdir()
+    return Stage(tmp_path / "output", tmp_path / "library", database, database_url)
 
 
 def counts(report: SweepReport) -> dict[str, int]:

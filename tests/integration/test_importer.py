@@ -55,13 +55,6 @@ PROMPT = json.dumps(
 )
 
 
-@pytest.fixture
-def stage(tmp_path: Path, database: Database, database_url: str) -> Stage:
-    for name in ("output", "library"):
-        (tmp_path / name).mkdir()
-    return Stage(tmp_path / "output", tmp_path / "library", database, database_url)
-
-
 async def make_job(database: Database, *, project: str | None = None, is_live: bool = False) -> str:
     job_id = uuid4()
     async with database.session_scope() as session:

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 from PIL import Image
 
-from anime.assets.rebuild import rebuild
+from anime.assets.rebuild import RebuildReport, rebuild
 from anime.core.sweep_plan import Mode
 from anime.db.migrate import upgrade
-from anime.db.session import Database
 from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute
 
@@ -24,12 +23,17 @@ OWNERS = """
 """
 
 
+async def rebuilt(stage: Stage) -> RebuildReport:
+    """All rows made anew from the library, after the database is lost."""
+    await stage.database.dispose()
+    await execute(stage.database_url, "DROP SCHEMA anime_api CASCADE")
+    await upgrade(stage.database_url)
+    return await rebuild(stage.database, stage.library, zone=ZoneInfo("Asia/Tokyo"))
+
+
 async def test_owners_seeds_and_prompts_of_swept_files_come_back(
-    database: Database, database_url: str, tmp_path: Path
+    stage: Stage, database_url: str
 ) -> None:
-    stage = Stage(tmp_path / "output", tmp_path / "library", database, database_url)
-    stage.output.mkdir()
-    stage.library.mkdir()
     stamped, prefixed, foldered, beside = (uuid4() for _ in range(4))
     stage.put("a.png", picture(1, job_id=stamped, project="Neon City"))
     stage.put(f"anime_{prefixed}_00001_.png", picture(2))
@@ -40,10 +44,7 @@ async def test_owners_seeds_and_prompts_of_swept_files_come_back(
     stage.put("stray.png", picture(5))
     await stage.sweep(Mode.COPY)
     before = await execute(database_url, OWNERS)
-    await database.dispose()
-    await execute(database_url, "DROP SCHEMA anime_api CASCADE")
-    await upgrade(database_url)
-    report = await rebuild(database, stage.library, zone=ZoneInfo("Asia/Tokyo"))
+    report = await rebuilt(stage)
     again = await stage.sweep(Mode.COPY)
     assert (report.files_added, report.files_unfit) == (5, 0)
     assert [row[:7] for row in await execute(database_url, OWNERS)] == [row[:7] for row in before]
@@ -69,18 +70,17 @@ def animation(colour: int) -> bytes:
 
 
 async def test_what_the_first_frame_beside_a_film_tells_is_the_films(
-    database: Database, database_url: str, tmp_path: Path
+    stage: Stage, database_url: str
 ) -> None:
     """As VideoHelperSuite saves them; a picture of the same name is nothing of the kind."""
-    stage = Stage(tmp_path / "output", tmp_path / "library", database, database_url)
-    stage.output.mkdir()
-    stage.library.mkdir()
     for number, saver in ((1, "VHS_VideoCombine"), (2, "VHS_VideoCombine"), (3, "SaveImage")):
         text = graph_of(saver, f"walk {number}")
         stage.put(f"walk_0000{number}.png", picture(number, prompt=text))
     for number, name in enumerate(("1.gif", "2-audio.gif", "3.gif", "4.gif"), 1):
         stage.put(f"walk_0000{name}", animation(number))
     stage.put("walk_00002.001.png", picture(20))
+    stage.put("walk_00005.png", picture(5, prompt='{"1": {"class_type": ["VHS_VideoCombine"]}}'))
+    stage.put("walk_00005.gif", animation(5))
     await stage.sweep(Mode.COPY)
     before = await execute(database_url, OWNERS)
     prompts = {Path(row[0]).name: row[3] for row in before if row[3] != "walk 3"}
@@ -92,9 +92,8 @@ async def test_what_the_first_frame_beside_a_film_tells_is_the_films(
         "walk_00002.001.png": "walk 2",
         "walk_00003.gif": None,
         "walk_00004.gif": None,
+        "walk_00005.png": None,
+        "walk_00005.gif": None,
     }
-    await database.dispose()
-    await execute(database_url, "DROP SCHEMA anime_api CASCADE")
-    await upgrade(database_url)
-    await rebuild(database, stage.library, zone=ZoneInfo("Asia/Tokyo"))
+    await rebuilt(stage)
     assert [row[:7] for row in await execute(database_url, OWNERS)] == [row[:7] for row in before]

@@ -9,7 +9,6 @@ import pytest
 
 from anime.assets.importer import prune, walk
 from anime.core.sweep_plan import Mode, folder_key
-from anime.db.session import Database
 from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute
 
@@ -18,13 +17,6 @@ GONE_LINES = """
     SELECT decode('{key}', 'hex'), convert_to('gone_' || n || '.png', 'UTF8'), 1, 1, 'known', true
     FROM generate_series(1, {lines}) AS n ON CONFLICT DO NOTHING
 """
-
-
-@pytest.fixture
-def stage(tmp_path: Path, database: Database, database_url: str) -> Stage:
-    for name in ("output", "library"):
-        (tmp_path / name).mkdir()
-    return Stage(tmp_path / "output", tmp_path / "library", database, database_url)
 
 
 async def add_gone(stage: Stage, lines: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anime.assets.importer.walk import inode_of, look_again, name_of
-from anime.assets.inspection.whole_file import inspect_file, recipe_beside
+from anime.assets.inspection.whole_file import inspect_file, recipe_of_file
 from anime.assets.metadata.recipe import Recipe
 from anime.assets.store import hash_of
 from anime.core.assets import Asset
@@ -20,8 +20,7 @@ def read_file(sighting: ScannedFile) -> Found:
     path = name_of(sighting)
     try:
         examined = inspect_file(path)
-        recipe = examined.recipe()
-        beside = None if recipe.source else recipe_beside(path, examined)
+        recipe, is_told_beside = recipe_of_file(path, examined)
         found: Found = Asset(
             sha256=examined.sha256,
             media_type=examined.media_type,
@@ -30,9 +29,9 @@ def read_file(sighting: ScannedFile) -> Found:
             height=examined.height,
             frames=examined.frames,
             inode=inode_of(os.lstat(path)),
-            recipe=recipe_text(beside or recipe),
+            recipe=recipe_text(recipe),
             stamp=read_stamp(examined.texts),
-            is_told_beside=beside is not None,
+            is_told_beside=is_told_beside,
         )
     except UnusableFile as fault:
         found = Unusable(fault.reason.value, storable(fault.what), hash_of(Path(path)))

@@ -17,6 +17,7 @@ from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
 from anime.assets.limited_process import LimitedFunction, ask_kept, call_kept, call_limited
+from anime.assets.metadata.json_fields import fields_of, objects_in
 from anime.assets.metadata.recipe import Recipe
 from anime.core.foreign_json import read_json
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
@@ -72,12 +73,18 @@ class Description:
 def describe_file(path: Path, name: str) -> Description:
     """What `inspect_file` finds, and how the file was made; raises the same."""
     facts = inspect_file(path, name=name)
+    recipe, _is_told_beside = recipe_of_file(path, facts)
+    return Description(facts, recipe.metadata())
+
+
+def recipe_of_file(path: Path | str, facts: Inspection) -> tuple[Recipe, bool]:
+    """How the file was made, and whether only a file beside it tells."""
     recipe = facts.recipe()
-    beside = None if recipe.source else recipe_beside(path, facts)
-    return Description(facts, (beside or recipe).metadata())
+    beside = None if recipe.source else _recipe_beside(path, facts)
+    return beside or recipe, beside is not None
 
 
-def recipe_beside(path: Path | str, facts: Inspection) -> Recipe | None:
+def _recipe_beside(path: Path | str, facts: Inspection) -> Recipe | None:
     """How a film or a frame of one was made that cannot say so itself, by the PNG beside it.
 
     VideoHelperSuite saves the graph of each film in a PNG of its first frame. None if there is no
@@ -90,9 +97,8 @@ def recipe_beside(path: Path | str, facts: Inspection) -> Recipe | None:
         first = inspect_file(os.path.join(os.path.dirname(path), f"{named['stem']}.png"))  # noqa: PTH118, PTH120
     except (StorageError, UnusableFile):
         return None
-    graph = read_json(first.texts.get("prompt", ""))
-    nodes = graph.values() if isinstance(graph, dict) else ()
-    classes = {node.get("class_type") for node in nodes if isinstance(node, dict)}
+    graph = fields_of(read_json(first.texts.get("prompt", "")))
+    classes = {str(node.get("class_type")) for node in objects_in([*graph.values()])}
     is_its = first.sha256 != facts.sha256 and classes & _COMBINERS
     return replace(facts, texts=first.texts).recipe() if is_its else None
 
