@@ -54,10 +54,8 @@ class RenderResult:
     def _unlisted(self) -> Iterator[OutputFile]:
         """What nodes save and do not list, as a pattern of names."""
         for node_id, node in self.executed_graph.items():
-            suffix, prefix = (
-                _UNLISTED.get(node["class_type"]),
-                node["inputs"].get("filename_prefix"),
-            )
+            suffix = _UNLISTED.get(node["class_type"])
+            prefix = node["inputs"].get("filename_prefix")
             if suffix and isinstance(prefix, str):
                 folder, _, name = prefix.rpartition("/")
                 yield OutputFile(

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from anime.core.foreign_json import storable
+
 # JSON as it comes.
 Json = Any
 # NUL, or half of a character of two: either may stand in what a custom node raises or lists.
@@ -20,15 +22,4 @@ def read_json(text: str | bytes) -> Json:
     """
     content = json.loads(text)
     raw = text.encode(errors="replace") if isinstance(text, str) else text
-    return _storable(content) if _SUSPECT.search(raw) else content
-
-
-def _storable(value: Json) -> Json:
-    if isinstance(value, str):
-        halves = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass")
-        return halves.decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_storable(each) for each in value]
-    if isinstance(value, dict):
-        return {_storable(key): _storable(each) for key, each in value.items()}
-    return value
+    return storable(content) if _SUSPECT.search(raw) else content

@@ -328,7 +328,7 @@ class ExecutionFailed(Event, ExecutionFailure):
 
     @property
     def ends_prompt(self) -> bool:
-        """Whether it raised: without a blocked node, the prompt goes on."""
+        """Whether it raised; past a node that is blocked the prompt goes on."""
         return self.exception_type != "ExecutionBlocked"
 
 

@@ -43,7 +43,7 @@ def read_json_text(text: str) -> tuple[JsonValue, str | None]:
             # In half the time that the standard library takes.
             return from_json(text, allow_inf_nan=False, cache_strings="keys"), text
     try:
-        return _storable(_DECODER.decode(text), _MAX_DEPTH), None
+        return storable(_DECODER.decode(text), _MAX_DEPTH), None
     except (ValueError, RecursionError):
         return None, None
 
@@ -54,6 +54,23 @@ def storable_text(text: str) -> str:
         return text.replace("\x00", "\ufffd")
     kept = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return kept.replace("\x00", "\ufffd")
+
+
+def storable(value: JsonValue, depth: float = math.inf) -> JsonValue:
+    """The same value, every text in it storable.
+
+    Raises:
+        ValueError: it is nested more deeply.
+    """
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, list | dict) and depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        return [storable(part, depth - 1) for part in value]
+    if isinstance(value, dict):
+        return {storable_text(key): storable(part, depth - 1) for key, part in value.items()}
+    return value
 
 
 def json_text(value: JsonValue) -> str:
@@ -111,19 +128,6 @@ def _is_harmless(text: str) -> bool:
             return True
         brackets = brackets.replace(b"()", b"")
     return not brackets
-
-
-def _storable(value: JsonValue, depth: int) -> JsonValue:
-    """The same value, every text in it storable."""
-    if isinstance(value, str):
-        return storable_text(value)
-    if isinstance(value, list | dict) and depth == 0:
-        raise ValueError("nested too deeply")
-    if isinstance(value, list):
-        return [_storable(part, depth - 1) for part in value]
-    if isinstance(value, dict):
-        return {storable_text(key): _storable(part, depth - 1) for key, part in value.items()}
-    return value
 
 
 def _finite(digits: str) -> float | None:

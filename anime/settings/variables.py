@@ -18,14 +18,14 @@ def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
         if (text := os.environ.get(variable_of(name))) is not None:
             yield variable_of(name), text
     for name in VaultConfig.model_fields.keys() - RESOLVED_AT_LOGIN:
-        if (text := os.environ.get(f"ANIME_VAULT_{name.upper()}")) is not None:
-            yield f"ANIME_VAULT_{name.upper()}", text
+        if (text := os.environ.get(_vault_variable_of(name))) is not None:
+            yield _vault_variable_of(name), text
 
 
 def misspelt() -> dict[str, str]:
     """Variables of the environment that set nothing, with the one that each resembles."""
     known = {variable_of(name) for name in Settings.model_fields.keys() - {"vault"}}
-    known |= {f"ANIME_VAULT_{name.upper()}" for name in VaultConfig.model_fields}
+    known |= set(map(_vault_variable_of, VaultConfig.model_fields))
     unknown = sorted(name for name in os.environ.keys() - known if name.startswith("ANIME_"))
     near = ((name, get_close_matches(name, known, n=1, cutoff=_OVERLAP)) for name in unknown)
     return {name: found[0] for name, found in near if found}
@@ -41,3 +41,7 @@ def variable_of(name: str) -> str:
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
     return f"ANIME_{name.upper()}"
+
+
+def _vault_variable_of(name: str) -> str:
+    return f"ANIME_VAULT_{name.upper()}"

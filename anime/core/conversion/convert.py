@@ -125,11 +125,11 @@ class _Converter:
         kept = inputs.links.keys() | inputs.verbatim
         self._texts.change(scope, node, values, inputs.values, kept=kept)
         kinds = {name: each.widget_kind for name, each in values.inputs.items()}
-        for name in (name for name, kind in kinds.items() if kind == VIEWER):
-            self._notes.warn(
-                scope, node, f"{name} is empty: only the editor's 3D viewer has a value."
-            )
-            inputs.values[name] = {}  # the server insists on it, and takes this for no camera
+        for name, kind in kinds.items():
+            if kind == VIEWER:
+                words = "is empty: only the editor's 3D viewer has a value."
+                self._notes.warn(scope, node, f"{name} {words}")
+                inputs.values[name] = {}  # the server insists on it, and takes this for no camera
         sent = {name: _encoded(value, kinds.get(name)) for name, value in inputs.values.items()}
         return {
             "inputs": sent | inputs.links,
